@@ -1,0 +1,58 @@
+"""Who may use this control plane: a token drawn at install, in a file that only its owner reads."""
+
+import hmac
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from local_modal.errors import LocalModalError
+from local_modal.ids import new_id
+
+FILE_NAME = "credentials.json"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The account's token, and the key under which secrets lie in the store."""
+
+    token_id: str
+    token_secret: str
+    store_key: str
+
+    @classmethod
+    def load(cls, home: Path) -> "Credentials":
+        """Read the credentials of `home`, drawing them at the first use.
+
+        Raises:
+            LocalModalError: when the file can't be read as credentials.
+        """
+        path = home / FILE_NAME
+        try:
+            return cls(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            return cls._draw(path)
+        except (ValueError, TypeError, OSError) as error:
+            raise LocalModalError(f"{path} can't be read ({error}); `local-modal reset` starts anew.") from error
+
+    @classmethod
+    def _draw(cls, path: Path) -> "Credentials":
+        drawn = cls(new_id("ak"), new_id("as"), Fernet.generate_key().decode())
+        temporary = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+        with open(temporary, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            json.dump(drawn.__dict__, file)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return cls.load(path.parent)
+        finally:
+            temporary.unlink()
+        return drawn
+
+    def accepts(self, token_id: str, token_secret: str) -> bool:
+        """Compare in constant time."""
+        same_id = hmac.compare_digest(token_id.encode(), self.token_id.encode())
+        same_secret = hmac.compare_digest(token_secret.encode(), self.token_secret.encode())
+        return same_id and same_secret

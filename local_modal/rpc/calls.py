@@ -1,0 +1,121 @@
+"""Calls: inputs in, outputs out, cancel."""
+
+from collections.abc import Sequence
+
+import google.protobuf.empty_pb2
+from modal_proto import api_pb2
+
+from local_modal.rpc.service import Service, conflict, invalid, not_found
+from local_modal.scheduler.calls import Call, Input
+from local_modal.scheduler.task import Definition
+from local_modal.store.functions import BoundFunction
+
+Empty = google.protobuf.empty_pb2.Empty
+
+
+class CallService(Service):
+    """What callers do with functions."""
+
+    async def FunctionMap(self, request: api_pb2.FunctionMapRequest) -> api_pb2.FunctionMapResponse:
+        bound, definition = self._callable(request.function_id)
+        call = self.plane.scheduler.calls.add(
+            Call(bound, definition.app_id, request.function_call_type, request.function_call_invocation_type)
+        )
+        entries = self._submit(call, definition, request.pipelined_inputs)
+        return api_pb2.FunctionMapResponse(
+            function_call_id=call.call_id,
+            function_call_jwt=call.call_id,
+            pipelined_inputs=self._receipts(entries),
+            retry_policy=definition.function.retry_policy,
+            sync_client_retries_enabled=True,
+            max_inputs_outstanding=1000,
+        )
+
+    async def FunctionPutInputs(self, request: api_pb2.FunctionPutInputsRequest) -> api_pb2.FunctionPutInputsResponse:
+        call = self._call(request.function_call_id)
+        _, definition = self._callable(call.function.bound_id)
+        entries = self._submit(call, definition, request.inputs)
+        return api_pb2.FunctionPutInputsResponse(inputs=self._receipts(entries))
+
+    async def FunctionFinishInputs(self, request: api_pb2.FunctionFinishInputsRequest) -> Empty:
+        self._call(request.function_call_id)
+        return Empty()
+
+    async def FunctionRetryInputs(
+        self, request: api_pb2.FunctionRetryInputsRequest
+    ) -> api_pb2.FunctionRetryInputsResponse:
+        call = self._call(request.function_call_jwt)
+        _, definition = self._callable(call.function.bound_id)
+        jwts = []
+        for item in request.inputs:
+            entry = call.inputs.get(item.input_jwt.partition(":")[0]) or not_found("no such input")
+            if not entry.done or entry.retries >= definition.function.retry_policy.retries:
+                conflict("this input can't be retried")
+            self._check(item.input)
+            self.plane.scheduler.retry(definition, entry, item.input)
+            jwts.append(_jwt(entry))
+        return api_pb2.FunctionRetryInputsResponse(input_jwts=jwts)
+
+    async def FunctionGetOutputs(
+        self, request: api_pb2.FunctionGetOutputsRequest
+    ) -> api_pb2.FunctionGetOutputsResponse:
+        call = self.plane.scheduler.calls.get(request.function_call_id)
+        if call is None:
+            not_found(
+                f"Function call '{request.function_call_id}' not found: its results were fetched, are too old, "
+                "or were lost when local Modal was restarted."
+            )
+        response = await call.wait_outputs(request)
+        if request.clear_on_success and response.outputs and not call.unfinished and not self._may_retry(call):
+            self.plane.scheduler.calls.forget(call)
+        return response
+
+    async def FunctionCallCancel(self, request: api_pb2.FunctionCallCancelRequest) -> Empty:
+        call = self._call(request.function_call_id)
+        self.plane.scheduler.cancel(call, terminate=request.terminate_containers)
+        return Empty()
+
+    async def FunctionCallFromId(
+        self, request: api_pb2.FunctionCallFromIdRequest
+    ) -> api_pb2.FunctionCallFromIdResponse:
+        call = self._call(request.function_call_id)
+        return api_pb2.FunctionCallFromIdResponse(function_call_id=call.call_id, num_inputs=len(call.inputs))
+
+    def _may_retry(self, call: Call) -> bool:
+        success = api_pb2.GenericResult.GENERIC_STATUS_SUCCESS
+        if all(item.result.status == success for item in call.outputs):
+            return False
+        _, definition = self._callable(call.function.bound_id)
+        return any(entry.retries < definition.function.retry_policy.retries for entry in call.inputs.values())
+
+    def _callable(self, function_id: str) -> tuple[BoundFunction, Definition]:
+        bound = self.plane.functions.resolve(function_id) or not_found(f"Function '{function_id}' not found.")
+        return bound, self.live_definition(bound)
+
+    def _call(self, call_id: str) -> Call:
+        return self.plane.scheduler.calls.get(call_id) or not_found(f"Function call '{call_id}' not found.")
+
+    def _submit(
+        self, call: Call, definition: Definition, items: Sequence[api_pb2.FunctionPutInputsItem]
+    ) -> list[Input]:
+        for item in items:
+            self._check(item.input)
+        return self.plane.scheduler.submit(definition, call, items)
+
+    def _check(self, payload: api_pb2.FunctionInput) -> None:
+        if len(payload.args) > self.plane.settings.max_input_bytes:
+            invalid(f"arguments over {self.plane.settings.max_input_bytes} bytes")
+        blob_id = payload.args_blob_id
+        if blob_id and self.plane.blobs.path(blob_id) is None:
+            not_found(f"Blob '{blob_id}' was not uploaded, or is too old.")
+
+    def _receipts(self, entries: list[Input]) -> list[api_pb2.FunctionPutInputsResponseItem]:
+        return [
+            api_pb2.FunctionPutInputsResponseItem(idx=entry.index, input_id=entry.input_id, input_jwt=_jwt(entry))
+            for entry in entries
+        ]
+
+
+def _jwt(entry: Input) -> str:
+    """Names one attempt of an input, so that a caller who retries gets the new attempt's output."""
+    return f"{entry.input_id}:{entry.retries}"

@@ -1,0 +1,157 @@
+"""What every family of RPCs has: the control plane, the caller, and errors in Modal's terms."""
+
+from typing import NoReturn
+
+from grpclib import GRPCError, Status
+from modal_proto import api_pb2
+
+from local_modal.plane import Plane
+from local_modal.rpc.transport import CALLER, Account
+from local_modal.scheduler.task import Definition, Task
+from local_modal.store.apps import App
+from local_modal.store.functions import BoundFunction
+
+IMAGE_BUILDER_VERSION = "2025.06"
+"""The newest that modal 1.6 knows: the client's dependencies are mounted, not installed into images."""
+
+
+def not_found(what: str) -> NoReturn:
+    """The caller gets modal.exception.NotFoundError."""
+    raise GRPCError(Status.NOT_FOUND, what)
+
+
+def invalid(what: str) -> NoReturn:
+    """The caller gets modal.exception.InvalidError."""
+    raise GRPCError(Status.INVALID_ARGUMENT, what)
+
+
+def conflict(what: str) -> NoReturn:
+    """The caller gets modal.exception.ConflictError."""
+    raise GRPCError(Status.FAILED_PRECONDITION, what)
+
+
+class Service:
+    """A family's methods are named as the RPCs that they answer."""
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+
+    @property
+    def task(self) -> Task:
+        """The container that makes the call."""
+        caller = CALLER.get()
+        if isinstance(caller, Account):
+            raise GRPCError(Status.PERMISSION_DENIED, "only containers call this")
+        return caller
+
+    @property
+    def account(self) -> Account:
+        """The account that makes the call."""
+        caller = CALLER.get()
+        if not isinstance(caller, Account):
+            raise GRPCError(Status.PERMISSION_DENIED, "containers may not call this")
+        return caller
+
+    @property
+    def username(self) -> str:
+        """By whom a deployment is made."""
+        return self.plane.settings.workspace
+
+    def environment(self, name: str) -> str:
+        """The environment's name, the default one's for an empty name."""
+        wanted = name or self.plane.settings.environment
+        if self.plane.environments.get(wanted) is None:
+            not_found(f"Environment '{wanted}' not found; `modal environment create {wanted}` makes it.")
+        return wanted
+
+    def app(self, app_id: str) -> App:
+        """The app of that id."""
+        return self.plane.apps.get(app_id) or not_found(f"App '{app_id}' not found.")
+
+    def live_definition(self, bound: BoundFunction) -> Definition:
+        """What a function runs now."""
+        function = self.plane.functions.get(bound.function_id) or not_found(f"Function '{bound.bound_id}' not found.")
+        app = self.app(function.app_id)
+        if not app.live:
+            conflict(f"App '{app.description}' is not running: deploy it, or look its function up again.")
+        layout = self.plane.apps.layout(app)
+        definition_id = layout.definitions.get(function.function_id)
+        definition = self.plane.functions.definition(definition_id) if definition_id else None
+        if definition is None or definition_id is None:
+            not_found(f"Function '{function.tag}' is not part of the deployed version of app '{app.description}'.")
+        return Definition(definition_id, function.function_id, app.app_id, app.environment, definition)
+
+    def handle_metadata(
+        self, function_id: str, app_id: str, definition: api_pb2.Function
+    ) -> api_pb2.FunctionHandleMetadata:
+        """What a client needs to call a function.
+
+        Each method's `use_method_name` must be its name, else the container finds no method; the object sizes keep
+        results inside the call, since a container has no network to upload a blob with.
+        """
+        base = api_pb2.FunctionHandleMetadata(
+            function_name=definition.function_name,
+            function_type=definition.function_type,
+            definition_id="",
+            class_parameter_info=definition.class_parameter_info,
+            function_schema=definition.function_schema,
+            supported_input_formats=definition.supported_input_formats,
+            supported_output_formats=definition.supported_output_formats,
+            max_object_size_bytes=self.plane.settings.max_inline_bytes,
+            max_async_object_size_bytes=self.plane.settings.max_inline_bytes,
+            app_id=app_id,
+            base_function_id=function_id,
+        )
+        for name, method in definition.method_definitions.items():
+            base.method_handle_metadata[name].CopyFrom(
+                api_pb2.FunctionHandleMetadata(
+                    function_name=method.function_name,
+                    function_type=method.function_type,
+                    is_method=True,
+                    use_method_name=name,
+                    class_parameter_info=definition.class_parameter_info,
+                    function_schema=method.function_schema,
+                    supported_input_formats=method.supported_input_formats,
+                    supported_output_formats=method.supported_output_formats,
+                    max_object_size_bytes=self.plane.settings.max_inline_bytes,
+                    max_async_object_size_bytes=self.plane.settings.max_inline_bytes,
+                    app_id=app_id,
+                    base_function_id=function_id,
+                )
+            )
+        return base
+
+    def layout_message(self, app: App) -> api_pb2.AppLayout:
+        """The live deployment of an app, with the metadata of everything in it and what it depends on."""
+        layout = self.plane.apps.layout(app)
+        message = api_pb2.AppLayout(function_ids=layout.functions, class_ids=layout.classes)
+        depends: set[str] = set()
+        for tag, function_id in layout.functions.items():
+            definition = self.plane.functions.definition(layout.definitions.get(function_id, ""))
+            if definition is None:
+                continue
+            metadata = self.handle_metadata(function_id, app.app_id, definition)
+            metadata.definition_id = layout.definitions[function_id]
+            message.objects.append(api_pb2.Object(object_id=function_id, function_handle_metadata=metadata))
+            depends.update(dependency.object_id for dependency in definition.object_dependencies)
+            if class_id := layout.classes.get(tag.removesuffix(".*")):
+                message.objects.append(
+                    api_pb2.Object(
+                        object_id=class_id,
+                        class_handle_metadata=api_pb2.ClassHandleMetadata(
+                            class_function_id=function_id, class_function_metadata=metadata
+                        ),
+                    )
+                )
+        for object_id in sorted(depends):
+            message.objects.append(self._dependency(object_id))
+        return message
+
+    def _dependency(self, object_id: str) -> api_pb2.Object:
+        if object_id.startswith("mo-"):
+            checksum = self.plane.mounts.checksum(object_id)
+            return api_pb2.Object(
+                object_id=object_id,
+                mount_handle_metadata=api_pb2.MountHandleMetadata(content_checksum_sha256_hex=checksum),
+            )
+        return api_pb2.Object(object_id=object_id)

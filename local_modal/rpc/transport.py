@@ -1,0 +1,167 @@
+"""gRPC over a socket: who is calling, what they may call, and how much they may send."""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import grpclib.server
+import h2.config
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from grpclib import GRPCError, Status
+from grpclib.config import Configuration
+from grpclib.const import Cardinality, Handler
+from grpclib.encoding.proto import ProtoCodec
+from grpclib.events import RecvRequest, _DispatchServerEvents
+from grpclib.protocol import H2Protocol
+from modal_proto import api_pb2
+
+from local_modal.errors import LocalModalError
+from local_modal.rpc import access
+from local_modal.scheduler.task import Task
+
+log = logging.getLogger(__name__)
+SERVICE = api_pb2.DESCRIPTOR.services_by_name["ModalClient"]
+PREFIX = struct.Struct(">?I")
+"""gRPC's own framing: a flag that says whether the message is compressed, and its length (bytes)."""
+WINDOW_BYTES = 8 << 20
+MAX_CLIENT_MESSAGE = 640 << 20
+
+
+@dataclass(frozen=True)
+class Account:
+    """A caller with a token."""
+
+    token_id: str
+    client_version: str
+
+
+Caller = Account | Task
+CALLER: ContextVar[Caller] = ContextVar("caller")
+Method = Callable[[Any], Awaitable[Message] | AsyncIterator[Message]]
+Authenticate = Callable[[Any], Account]
+
+
+def handlers(methods: dict[str, Method], unserved: Callable[[str], None]) -> dict[str, Handler]:
+    """The table for every RPC of the service, served or not; built once, since it is the same for each connection."""
+    table = {}
+    for method in SERVICE.methods:
+        cardinality = Cardinality.UNARY_STREAM if method.server_streaming else Cardinality.UNARY_UNARY
+        request_type, response_type = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        function = methods.get(method.name)
+        serve = _served(method.name, function, request_type) if function else _refused(method.name, unserved)
+        table[f"/{SERVICE.full_name}/{method.name}"] = Handler(serve, cardinality, request_type, response_type)
+    return table
+
+
+def _served(name: str, function: Method, request_type: type[Message]) -> Callable[[Any], Awaitable[None]]:
+    async def serve(stream: grpclib.server.Stream[Any, Any]) -> None:
+        try:
+            request = await _receive(stream, request_type)
+            answer = function(request)
+            if isinstance(answer, AsyncIterator):
+                async for message in answer:
+                    await stream.send_message(message)
+            else:
+                await stream.send_message(await answer)
+        except (GRPCError, OSError):
+            raise
+        except LocalModalError as error:
+            raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
+        except Exception as error:
+            log.exception("%s failed", name)
+            text = f"local Modal failed in {name}: {type(error).__name__}; see `local-modal logs`"
+            raise GRPCError(Status.FAILED_PRECONDITION, text) from error
+
+    return serve
+
+
+def _refused(name: str, unserved: Callable[[str], None]) -> Callable[[Any], Awaitable[None]]:
+    async def refuse(_stream: object) -> None:
+        unserved(name)
+        raise GRPCError(
+            Status.UNIMPLEMENTED, f"local Modal doesn't serve {name}; docs/local-modal.md lists what it serves"
+        )
+
+    return refuse
+
+
+async def _receive(stream: Any, request_type: type[Message]) -> Message:
+    """One message, with a bound on its size, which grpclib's own recv_message lacks."""
+    caller = CALLER.get()
+    data_stream = stream._stream
+    prefix = await data_stream.recv_data(PREFIX.size)
+    if len(prefix) < PREFIX.size:
+        raise GRPCError(Status.INVALID_ARGUMENT, "no message")
+    compressed, length = PREFIX.unpack(prefix)
+    if compressed:
+        raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not served")
+    limit = caller.left_bytes() if isinstance(caller, Task) else MAX_CLIENT_MESSAGE
+    if length > limit:
+        if isinstance(caller, Task):
+            caller.too_much(length)
+        raise GRPCError(Status.RESOURCE_EXHAUSTED, f"a message of {length} bytes is over the limit of {limit} bytes")
+    if isinstance(caller, Task):
+        caller.received_bytes += length
+    data = await data_stream.recv_data(length)
+    try:
+        return request_type.FromString(data)
+    except DecodeError as error:
+        raise GRPCError(Status.INVALID_ARGUMENT, "not a message of this RPC") from error
+
+
+class Transport:
+    """Makes the protocol of one connection: over TCP for accounts, over a task's socket for its container."""
+
+    def __init__(self, table: dict[str, Handler], authenticate: Authenticate) -> None:
+        self._table = table
+        self._authenticate = authenticate
+        self._codec = ProtoCodec()
+        config = Configuration(http2_connection_window_size=WINDOW_BYTES, http2_stream_window_size=WINDOW_BYTES)
+        self._config = config.__for_server__()
+        self._h2_config = h2.config.H2Configuration(
+            client_side=False,
+            header_encoding="ascii",
+            validate_inbound_headers=False,
+            validate_outbound_headers=False,
+            normalize_inbound_headers=False,
+            normalize_outbound_headers=False,
+        )
+
+    def for_account(self) -> H2Protocol:
+        """A connection whose calls carry a token each."""
+
+        async def identify(event: RecvRequest) -> None:
+            account = self._authenticate(event.metadata)
+            name = event.method_name.rpartition("/")[2]
+            if name in access.CONTAINER_ONLY:
+                raise GRPCError(Status.PERMISSION_DENIED, f"{name} is for containers")
+            CALLER.set(account)
+
+        return self._protocol(identify)
+
+    async def for_task(self, task: Task, end: socket.socket) -> asyncio.Transport:
+        """Serve a task's socket: whoever holds its other end is the task, and may do what its definition allows."""
+        allowed = access.RESTRICTED_CONTAINER if task.definition.restricted else access.CONTAINER
+
+        async def identify(event: RecvRequest) -> None:
+            name = event.method_name.rpartition("/")[2]
+            if name not in allowed:
+                raise GRPCError(Status.PERMISSION_DENIED, f"{name} is refused: this container may not call it")
+            CALLER.set(task)
+
+        end.setblocking(False)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_accepted_socket(lambda: self._protocol(identify), end)
+        return transport
+
+    def _protocol(self, identify: Callable[[RecvRequest], Awaitable[None]]) -> H2Protocol:
+        dispatch = _DispatchServerEvents()
+        dispatch.add_listener(RecvRequest, identify)
+        handler = grpclib.server.Handler(self._table, self._codec, None, dispatch)
+        return H2Protocol(handler, self._config, self._h2_config)

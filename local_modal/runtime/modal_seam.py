@@ -1,0 +1,321 @@
+"""The places where Modal's own container runtime is steered, each with the reason. No file of modal is changed.
+
+Modal takes a memory snapshot in `maybe_snapshot`, on the main thread, after the imports and `@enter(snap=True)`:
+a ContainerCheckpoint call, its connections closed, then `memory_restore` polls for a file that tells the restored
+process who it is. Here a fork server stands in for the snapshot, and each fork goes on with the real
+`memory_restore`. Found with modal 1.6.4; `check` names what another version lacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import gc
+import importlib
+import json
+import os
+import random
+import selectors
+import socket
+import sys
+import threading
+import traceback
+import weakref
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from . import policy
+from .forkserver import Request, serve
+from .jail import Footprint, Jail, enter
+
+UNSHAREABLE = 77
+"""Exit status of a zygote whose snapshot hook reads a class parameter: it can't serve other parameters."""
+CHILD_FAILED = 78
+"""Exit status of a container that couldn't be set up; the traceback is in its log."""
+
+SEAMS: tuple[tuple[str, str], ...] = (
+    ("modal._runtime.user_code_imports", "maybe_snapshot"),
+    ("modal._runtime.user_code_imports", "volume_commit"),
+    ("modal._runtime.user_code_imports", "get_user_class_instance"),
+    ("modal._runtime.task_lifecycle_manager", "_TaskLifecycleManager.memory_restore"),
+    ("modal._runtime.task_lifecycle_manager", "_TaskLifecycleManager._singleton"),
+    ("modal._utils.async_utils", "synchronizer._loop"),
+    ("modal._utils.async_utils", "synchronizer._thread"),
+    ("modal._utils.async_utils", "synchronizer._owner_pid"),
+    ("modal._serialization", "deserialize_params"),
+    ("modal.cls", "_Parameter.__get__"),
+    ("grpclib.client", "Channel._create_connection"),
+    ("asyncio.selector_events", "BaseSelectorEventLoop._make_self_pipe"),
+)
+
+
+def check() -> None:
+    """Raises RuntimeError if the installed modal (or Python) lacks a seam, naming it."""
+    for module_name, path in SEAMS:
+        found = _module(module_name)
+        for name in path.split("."):
+            if not hasattr(found, name):
+                version = getattr(sys.modules.get("modal"), "__version__", "?")
+                raise RuntimeError(
+                    f"modal {version} on Python {sys.version.split()[0]} has no {module_name}.{path}: "
+                    "local Modal can't run containers with it; install the modal version that local Modal pins"
+                )
+            found = getattr(found, name)
+
+
+class Seam:
+    """The patches, and the state that they share in one process."""
+
+    def __init__(self, *, hide_params: bool) -> None:
+        check()
+        self._hide_params = hide_params
+        self._connection: int | None = None
+        self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        self._single_use = False
+        self._instance: Any = None
+        self._class: Any = None
+        self._hidden: set[str] = set()
+        self._make_instance: Callable[..., Any] = lambda *_: None
+
+    def use_connection(self, descriptor: int) -> None:
+        """The one connection that this process may make next."""
+        self._connection = descriptor
+
+    def install_connection(self) -> None:
+        """gRPC speaks over the descriptor that we were given: no socket is created, no path or address is needed."""
+        channel_class = _module("grpclib.client").Channel
+        seam = self
+
+        async def adopt(channel: Any) -> Any:
+            descriptor, seam._connection = seam._connection, None
+            if descriptor is None:
+                raise ConnectionRefusedError("a container has one connection to the control plane, and it is used up")
+            given = socket.socket(fileno=descriptor)
+            _, protocol = await channel._loop.create_unix_connection(channel._protocol_factory, sock=given)
+            return protocol
+
+        channel_class._create_connection = adopt
+
+    def install_exit(self) -> None:
+        """A container leaves once its outputs are acknowledged and its exit hooks have run (`volume_commit` is the
+        step after them): finalising the interpreter would copy the shared heap only to free it."""
+        imports = _module("modal._runtime.user_code_imports")
+
+        commit = imports.volume_commit
+
+        def commit_and_leave(manager: Any, function_def: Any) -> None:
+            commit(manager, function_def)
+            if self._single_use and sys.exc_info()[0] is None:
+                leave(0)
+
+        imports.volume_commit = commit_and_leave
+
+    def mark_container(self) -> None:
+        """From here on this process is a container, which ends after its inputs."""
+        self._single_use = True
+
+    def install_snapshot(self, ctl: socket.socket, make_jail: Callable[[Footprint], Jail]) -> None:
+        """The fork server in place of the snapshot; the class's parameters hidden until a container is assigned."""
+        imports = _module("modal._runtime.user_code_imports")
+
+        self._track_loops()
+        if self._hide_params:
+            self._hide()
+
+        def fork_instead(function_def: Any, snapshot_context: Any, manager: Any) -> None:
+            self._fork_instead(function_def, snapshot_context, manager, ctl, make_jail)
+
+        imports.maybe_snapshot = fork_instead
+
+    def _track_loops(self) -> None:
+        """Every event loop, since a fork must give each one a selector and a self-pipe of its own."""
+        base: Any = asyncio.selector_events.BaseSelectorEventLoop
+        made = base.__init__
+
+        def tracked(loop: Any, *args: Any, **kwargs: Any) -> None:
+            made(loop, *args, **kwargs)
+            self._loops.add(loop)
+
+        base.__init__ = tracked
+
+    def _hide(self) -> None:
+        """The snapshot phase runs before anyone knows whose parameters they'll be: reading one ends the zygote."""
+        imports = _module("modal._runtime.user_code_imports")
+        parameter_class = _module("modal.cls")._Parameter
+        make_instance = imports.get_user_class_instance
+        read = parameter_class.__get__
+
+        def make_hidden(user_class: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+            instance = make_instance(user_class, args, kwargs)
+            self._instance, self._class, self._hidden = instance, user_class, set(kwargs)
+            for name in kwargs:
+                instance.__dict__.pop(name, None)
+            return instance
+
+        def read_traced(parameter: Any, instance: Any, owner: Any = None) -> Any:
+            if instance is not None and self._hidden and parameter.init and instance is self._instance:
+                sys.stderr.write(
+                    "local Modal: a snapshot hook (@enter(snap=True)) reads a class parameter, "
+                    "so this class gets one snapshot per set of parameters\n"
+                )
+                leave(UNSHAREABLE)
+            return read(parameter, instance, owner)
+
+        self._make_instance = make_instance
+        imports.get_user_class_instance = make_hidden
+        parameter_class.__get__ = read_traced
+
+    def _fork_instead(
+        self,
+        function_def: Any,
+        snapshot_context: Any,
+        manager: Any,
+        ctl: socket.socket,
+        make_jail: Callable[[Footprint], Jail],
+    ) -> None:
+        synchronizer = _module("modal._utils.async_utils").synchronizer
+        with snapshot_context:
+            self._snapshot_only(manager)
+            loop = synchronizer._loop
+            try:
+                park(loop)
+                warn_of_threads()
+                flush()
+                gc.collect()
+                gc.freeze()
+                jail = make_jail(Footprint.of_this_process())
+                request = serve(ctl)
+                # Only children come here. The loop's thread is gone and the loop looks as if it ran: an exception must
+                # not reach the context manager, which would wait for that loop forever.
+                self._set_up(request, jail)
+                revive(loop)
+                manager.memory_restore()
+                self._take_assignment(request, function_def)
+            except BaseException:  # noqa: BLE001
+                traceback.print_exc()
+                leave(CHILD_FAILED)
+
+    def _snapshot_only(self, manager: Any) -> None:
+        """Modal's snapshot without the restore that follows it: that is for the forks."""
+        lifecycle = _lifecycle()
+
+        async def wait_for_no_restore(_: Any) -> None: ...
+
+        restore = lifecycle.memory_restore
+        lifecycle.memory_restore = wait_for_no_restore
+        try:
+            manager.memory_snapshot()
+        finally:
+            lifecycle.memory_restore = restore
+
+    def _set_up(self, request: Request, jail: Jail) -> None:
+        self.mark_container()
+        os.dup2(request.log, 1)
+        os.dup2(request.log, 2)
+        keep = {request.connection, request.assign}
+        for loop in list(self._loops):
+            if not loop.is_closed():
+                keep |= renew(loop)
+        enter(jail, keep)
+        reseed()
+        self.use_connection(request.connection)
+        path = os.path.join(policy.SCRATCH, ".restore-state.json")
+        with open(path, "w") as file:
+            json.dump(request.state, file)
+        os.environ["MODAL_RESTORE_STATE_PATH"] = path
+
+    def _take_assignment(self, request: Request, function_def: Any) -> None:
+        """Waits to be told whose container this is; then the class has its parameters."""
+        with contextlib.suppress(OSError):
+            os.unlink(os.environ["MODAL_RESTORE_STATE_PATH"])
+        for name in policy.SCRUBBED:
+            os.environ.pop(name, None)
+        with open(request.assign, "rb") as pipe:
+            raw = pipe.read()
+        if not raw:
+            leave(0)
+        assignment = json.loads(raw)
+        _lifecycle()._singleton.function_id = assignment["function_id"]
+        if not self._hidden:
+            return
+        deserialize = _module("modal._serialization").deserialize_params
+        _, parameters = deserialize(base64.b64decode(assignment["params"]), function_def, None)
+        self._hidden = set()
+        bound = self._make_instance(self._class, (), parameters)
+        self._instance.__dict__.update({name: bound.__dict__[name] for name in [*parameters, "_modal_functions"]})
+
+
+def _module(name: str) -> Any:
+    """A module of what is installed in the image, whatever its version: `check` has found what is used of it."""
+    return importlib.import_module(name)
+
+
+def _lifecycle() -> Any:
+    return _module("modal._runtime.task_lifecycle_manager")._TaskLifecycleManager
+
+
+def park(loop: asyncio.AbstractEventLoop) -> None:
+    """Stops the loop's thread inside a callback, where it holds no lock: the fork then has nothing half done."""
+    parked, never = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        parked.set()
+        never.wait()
+
+    loop.call_soon_threadsafe(wait)
+    parked.wait()
+
+
+def revive(loop: Any) -> None:
+    """Runs a parked loop on a new thread, in a fork where its old thread doesn't exist."""
+    synchronizer = _module("modal._utils.async_utils").synchronizer
+    loop._thread_id = None
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    synchronizer._loop, synchronizer._thread, synchronizer._owner_pid = loop, thread, os.getpid()
+    thread.start()
+
+
+def renew(loop: Any) -> set[int]:
+    """A selector and a self-pipe of its own for a loop that came through a fork; returns their descriptors.
+
+    The old selector is closed, not emptied: it is shared with the parent, which still uses it.
+    """
+    loop._selector.close()
+    loop._selector = selectors.DefaultSelector()
+    loop._ssock.close()
+    loop._csock.close()
+    loop._ssock = loop._csock = None
+    loop._internal_fds -= 1
+    loop._make_self_pipe()
+    loop._default_executor = None
+    return {loop._selector.fileno(), loop._ssock.fileno(), loop._csock.fileno()}
+
+
+def reseed() -> None:
+    """Forks must not draw the same random numbers."""
+    random.seed()
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.seed()
+
+
+def warn_of_threads() -> None:
+    """Threads of the snapshot phase don't come through the fork, here or on Modal."""
+    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if len(names) > 1:
+        sys.stderr.write(f"local Modal: threads started before the snapshot end with it: {', '.join(names[1:])}\n")
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process at once, with what was printed written out."""
+    flush()
+    os._exit(code)
+
+
+def flush() -> None:
+    """Half a line that was printed before a fork must not be printed by every fork."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()

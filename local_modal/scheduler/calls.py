@@ -1,0 +1,143 @@
+"""Calls as their callers see them: inputs, outputs, and waiting for what is not there yet."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from modal_proto import api_pb2
+
+from local_modal.ids import new_id
+from local_modal.store.functions import BoundFunction
+
+
+@dataclass(eq=False)
+class Input:
+    """One input of a call, on its way to one container."""
+
+    call: "Call"
+    index: int
+    payload: api_pb2.FunctionInput
+    input_id: str = field(default_factory=lambda: new_id("in"))
+    attempts: int = 0
+    """How often a container was given it and ended before asking for it."""
+    retries: int = 0
+    """How often the caller sent it again."""
+    done: bool = False
+
+
+@dataclass(eq=False)
+class Call:
+    """One function call. Outputs stay until their caller took them or their time is over."""
+
+    function: BoundFunction
+    app_id: str
+    kind: int
+    invocation: int
+    call_id: str = field(default_factory=lambda: new_id("fc"))
+    inputs: dict[str, Input] = field(default_factory=dict)
+    outputs: list[api_pb2.FunctionGetOutputsItem] = field(default_factory=list)
+    created_at: float = field(default_factory=time.time)
+    finished_at: float = 0.0
+    cancelled: bool = False
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, items: Iterable[api_pb2.FunctionPutInputsItem]) -> list[Input]:
+        """Take further inputs."""
+        added = [Input(self, item.idx, item.input) for item in items]
+        self.inputs.update({entry.input_id: entry for entry in added})
+        return added
+
+    @property
+    def unfinished(self) -> int:
+        """Inputs without an output (count)."""
+        return sum(not entry.done for entry in self.inputs.values())
+
+    def finish(self, entry: Input, item: api_pb2.FunctionGetOutputsItem) -> None:
+        """An input has its one output; waiting callers are told."""
+        entry.done = True
+        entry.payload.ClearField("args_oneof")
+        item.idx, item.input_id, item.retry_count = entry.index, entry.input_id, entry.retries
+        self.outputs.append(item)
+        if not self.unfinished:
+            self.finished_at = time.monotonic()
+        self._changed.set()
+
+    async def wait_outputs(self, request: api_pb2.FunctionGetOutputsRequest) -> api_pb2.FunctionGetOutputsResponse:
+        """The outputs that the request asks for, as soon as there is one, or none when its timeout is over.
+
+        Entry ids are ``N-0``, N counting this call's outputs: a caller that says the last one it saw gets what follows.
+        """
+        end = time.monotonic() + max(0.0, request.timeout)
+        while True:
+            found = self._matching(request)
+            left = end - time.monotonic()
+            if found or left <= 0:
+                return self._response(request, found)
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                return self._response(request, self._matching(request))
+
+    def _matching(self, request: api_pb2.FunctionGetOutputsRequest) -> list[tuple[int, api_pb2.FunctionGetOutputsItem]]:
+        last = int(request.last_entry_id.partition("-")[0] or 0) if request.last_entry_id else 0
+        first = request.start_idx if request.HasField("start_idx") else 0
+        final = request.end_idx if request.HasField("end_idx") else None
+        jwts = set(request.input_jwts)
+        found = [
+            (entry, item)
+            for entry, item in enumerate(self.outputs, 1)
+            if entry > last
+            and item.idx >= first
+            and (final is None or item.idx <= final)
+            and (not jwts or f"{item.input_id}:{item.retry_count}" in jwts)
+        ]
+        return found[: request.max_values] if request.max_values else found
+
+    def _response(
+        self, request: api_pb2.FunctionGetOutputsRequest, found: list[tuple[int, api_pb2.FunctionGetOutputsItem]]
+    ) -> api_pb2.FunctionGetOutputsResponse:
+        return api_pb2.FunctionGetOutputsResponse(
+            outputs=[item for _, item in found],
+            idxs=[item.idx for _, item in found],
+            last_entry_id=f"{found[-1][0]}-0" if found else request.last_entry_id or "0-0",
+            num_unfinished_inputs=self.unfinished,
+        )
+
+
+class Calls:
+    """The calls of this control plane's lifetime; finished ones go after the result's time to live."""
+
+    def __init__(self, result_ttl: float) -> None:
+        self._calls: dict[str, Call] = {}
+        self._result_ttl = result_ttl
+
+    def add(self, call: Call) -> Call:
+        """Keep a call."""
+        self._expire()
+        self._calls[call.call_id] = call
+        return call
+
+    def get(self, call_id: str) -> Call | None:
+        """The call of that id."""
+        return self._calls.get(call_id)
+
+    def forget(self, call: Call) -> None:
+        """Its caller has everything."""
+        self._calls.pop(call.call_id, None)
+
+    def find_input(self, input_id: str) -> Input | None:
+        """The input of that id, in any call."""
+        return next((call.inputs[input_id] for call in self._calls.values() if input_id in call.inputs), None)
+
+    def running(self) -> list[Call]:
+        """Calls with inputs left."""
+        return [call for call in self._calls.values() if call.unfinished]
+
+    def _expire(self) -> None:
+        oldest = time.monotonic() - self._result_ttl
+        for call_id in [
+            call.call_id for call in self._calls.values() if call.finished_at and call.finished_at < oldest
+        ]:
+            del self._calls[call_id]

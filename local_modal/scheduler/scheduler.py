@@ -1,0 +1,267 @@
+"""Every call's way to a container and back, over all apps."""
+
+import asyncio
+import functools
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from modal_proto import api_pb2
+
+from local_modal.runtime.zygote import LaunchSpec
+from local_modal.scheduler import results
+from local_modal.scheduler.calls import Call, Calls, Input
+from local_modal.scheduler.host import Capacity
+from local_modal.scheduler.logs import LogWriter
+from local_modal.scheduler.pool import STOPPED, Pool
+from local_modal.scheduler.results import ForgedResultError
+from local_modal.scheduler.task import Connection, Definition, Task
+from local_modal.settings import Settings
+from local_modal.store.blobs import Blobs
+from local_modal.store.functions import BoundFunction
+
+log = logging.getLogger(__name__)
+Serve = Callable[[Task, socket.socket], Awaitable[Connection]]
+BuildSpec = Callable[[Task, BoundFunction, bool], Awaitable[LaunchSpec]]
+END = api_pb2.FunctionGetInputsResponse(inputs=[api_pb2.FunctionGetInputsItem(kill_switch=True)])
+
+
+class Scheduler:
+    """Pools by definition; the timers of inputs; what containers report."""
+
+    def __init__(self, settings: Settings, blobs: Blobs, log_writer: LogWriter, run_dir: Path) -> None:
+        self.settings = settings
+        self.capacity = Capacity(settings.max_containers, settings.max_starting)
+        self.log_writer = log_writer
+        self.run_dir = run_dir
+        self.calls = Calls(settings.result_ttl)
+        self._blobs = blobs
+        self._pools: dict[tuple[str, bytes], Pool] = {}
+        self._retired: set[Pool] = set()
+        self._unshareable: set[str] = set()
+        self._serve: Serve | None = None
+        self._build_spec: BuildSpec | None = None
+
+    def connect(self, serve: Serve, build_spec: BuildSpec) -> None:
+        """Set how task sockets are served and what a container is started with; before the first call."""
+        self._serve = serve
+        self._build_spec = build_spec
+
+    # --- for callers ------------------------------------------------------------------------------------------
+
+    def submit(self, definition: Definition, call: Call, items: Iterable[api_pb2.FunctionPutInputsItem]) -> list[Input]:
+        """Queue a call's inputs."""
+        entries = call.add(items)
+        self._pool(definition, call.function).submit(entries)
+        return entries
+
+    def retry(self, definition: Definition, entry: Input, payload: api_pb2.FunctionInput) -> None:
+        """Run a failed input again, as its caller's retry policy asks for."""
+        entry.payload.CopyFrom(payload)
+        entry.retries += 1
+        entry.attempts = 0
+        entry.done = False
+        self._pool(definition, entry.call.function).submit([entry])
+
+    def cancel(self, call: Call, *, terminate: bool) -> None:
+        """Answer what waits; tell the containers of what runs, and end those that don't obey in time."""
+        call.cancelled = True
+        tasks = {input_id: task for task in self.tasks() for input_id in task.running}
+        for entry in list(call.inputs.values()):
+            task = tasks.get(entry.input_id)
+            if entry.done:
+                continue
+            if task is None or terminate:
+                self.finish(entry, results.terminated())
+                if task:
+                    task.kill()
+            else:
+                task.cancel(entry)
+                asyncio.get_running_loop().call_later(self.settings.cancel_grace, self._cancel_ignored, task, entry)
+
+    def _cancel_ignored(self, task: Task, entry: Input) -> None:
+        if not entry.done:
+            self.finish(entry, results.terminated())
+            task.kill()
+
+    def prepare(self, definition: Definition, function_id: str) -> None:
+        """Take the snapshot of a definition that has just gone live."""
+        if definition.snapshot and (definition.shareable or not definition.function.is_class):
+            self._pool(definition, BoundFunction(function_id, function_id, b"")).prepare()
+
+    def retire(self, definition_ids: Iterable[str]) -> None:
+        """These are no longer live: their containers end with what they run."""
+        gone = set(definition_ids)
+        for key in [key for key in self._pools if key[0] in gone]:
+            self._retire(self._pools.pop(key))
+
+    async def stop_app(self, app_id: str) -> None:
+        """End every container of an app, and answer its calls."""
+        keys = [key for key, pool in self._pools.items() if pool.definition.app_id == app_id]
+        pools = [self._pools.pop(key) for key in keys]
+        for call in self.calls.running():
+            if call.app_id == app_id:
+                for entry in list(call.inputs.values()):
+                    self.finish(entry, results.terminated(STOPPED))
+        await asyncio.gather(*(pool.close() for pool in pools))
+
+    async def close(self) -> None:
+        """End every container."""
+        pools = [*self._pools.values(), *self._retired]
+        self._pools, self._retired = {}, set()
+        await asyncio.gather(*(pool.close() for pool in pools), return_exceptions=True)
+
+    def tasks(self, app_id: str | None = None) -> list[Task]:
+        """Every container, those forked ahead included."""
+        pools = [pool for pool in (*self._pools.values(), *self._retired) if app_id in {None, pool.definition.app_id}]
+        return [task for pool in pools for task in pool.tasks]
+
+    def active_tasks(self, app_id: str | None = None) -> list[Task]:
+        """Those that have, or had, an input."""
+        return [task for task in self.tasks(app_id) if task.bound is not None]
+
+    # --- for containers ---------------------------------------------------------------------------------------
+
+    async def get_inputs(self, task: Task) -> api_pb2.FunctionGetInputsResponse:
+        """The container's next input, as soon as there is one; the end for a single-use container that had its one."""
+        task.asked()
+        if task.served and task.definition.single_use:
+            return END
+        if not task.assigned:
+            await self._wait_for_input(task)
+        if not task.assigned:
+            return END
+        entry = task.assigned.popleft()
+        task.served += 1
+        if entry.done:
+            return await self.get_inputs(task) if not task.definition.single_use else END
+        await self._inline(entry.payload)
+        task.running[entry.input_id] = entry
+        if task.definition.timeout:
+            expire = functools.partial(self._time_out, task, entry)
+            task.timers[entry.input_id] = asyncio.get_running_loop().call_later(task.definition.timeout, expire)
+        item = api_pb2.FunctionGetInputsItem(
+            input_id=entry.input_id,
+            input=entry.payload,
+            function_call_id=entry.call.call_id,
+            function_call_invocation_type=entry.call.invocation,  # type: ignore[arg-type]
+            retry_count=entry.retries,
+            function_map_idx=entry.index,
+        )
+        return api_pb2.FunctionGetInputsResponse(inputs=[item])
+
+    async def _wait_for_input(self, task: Task) -> None:
+        """Idle until an input is given, at most for the scale-down window."""
+        task.getter = asyncio.get_running_loop().create_future()
+        self._pump()
+        window = None if task.running or task.bound is None else task.definition.scaledown_window
+        try:
+            await asyncio.wait_for(task.getter, window)
+        except TimeoutError:
+            return
+        finally:
+            task.getter = None
+
+    async def _inline(self, payload: api_pb2.FunctionInput) -> None:
+        """A container has no network to fetch a blob with: it gets the bytes."""
+        if payload.WhichOneof("args_oneof") == "args_blob_id":
+            payload.args = await self._blobs.read(payload.args_blob_id) or b""
+
+    def put_outputs(self, task: Task, items: Iterable[api_pb2.FunctionPutOutputsItem]) -> None:
+        """Take a container's answers.
+
+        Raises:
+            LocalModalError: for an input that isn't the container's.
+        """
+        for item in items:
+            entry = task.running.get(item.input_id)
+            if entry is None:
+                raise ForgedResultError(f"{item.input_id[:64]!r} is no input of this container")
+            formats = task.definition.output_formats(entry.payload.method_name)
+            try:
+                result, data_format = results.checked(
+                    item.result, item.data_format, formats, self.settings.max_output_bytes
+                )
+            except ForgedResultError as forged:
+                log.warning("container %s: %s", task.task_id, forged)
+                result, data_format = results.refused(str(forged)), api_pb2.DATA_FORMAT_CBOR
+            self.finish(entry, result, data_format, task, item.input_started_at)
+
+    def task_result(self, task: Task, result: api_pb2.GenericResult) -> None:
+        """A container says why it can't start: text only, since pickles of it would be run by callers."""
+        task.failure = results.init_failure(result.exception or "the container failed to start", result.traceback)
+
+    # --- for pools --------------------------------------------------------------------------------------------
+
+    async def serve(self, task: Task, end: socket.socket) -> Connection:
+        """Answer the RPCs that come over a task's socket."""
+        assert self._serve is not None  # noqa: S101 - connected before the first call
+        return await self._serve(task, end)
+
+    async def launch_spec(self, task: Task, bound: BoundFunction, *, shared: bool) -> LaunchSpec:
+        """Everything that a container of the task's definition is started with."""
+        assert self._build_spec is not None  # noqa: S101 - connected before the first call
+        return await self._build_spec(task, bound, shared)
+
+    def finish(
+        self,
+        entry: Input,
+        result: api_pb2.GenericResult,
+        data_format: int = api_pb2.DATA_FORMAT_UNSPECIFIED,
+        task: Task | None = None,
+        started_at: float = 0.0,
+    ) -> None:
+        """An input's one answer; later ones are dropped."""
+        if task is not None:
+            task.running.pop(entry.input_id, None)
+            if timer := task.timers.pop(entry.input_id, None):
+                timer.cancel()
+            if task.definition.single_use:
+                task.timers["exit"] = asyncio.get_running_loop().call_later(self.settings.exit_grace, task.kill)
+        if entry.done:
+            return
+        entry.call.finish(
+            entry,
+            api_pb2.FunctionGetOutputsItem(
+                result=result,
+                data_format=data_format,  # type: ignore[arg-type]
+                task_id=task.task_id if task else "",
+                input_started_at=started_at,
+                output_created_at=time.time(),
+            ),
+        )
+
+    def unshareable(self, definition: Definition, pending: list[Input]) -> None:
+        """From now on, a pool for each set of parameters; the inputs go there."""
+        log.info("%s reads parameters before its snapshot: one snapshot each", definition.function.function_name)
+        self._unshareable.add(definition.definition_id)
+        if pool := self._pools.pop((definition.definition_id, b""), None):
+            self._retire(pool)
+        for entry in pending:
+            self._pool(definition, entry.call.function).submit([entry])
+
+    def released(self) -> None:
+        """There may be room for other pools' inputs."""
+        asyncio.get_running_loop().call_soon(self._pump)
+
+    def _retire(self, pool: Pool) -> None:
+        self._retired = {left for left in self._retired if left.tasks} | {pool}
+        pool.retire()
+
+    def _pump(self) -> None:
+        for pool in [*self._pools.values(), *self._retired]:
+            pool.pump()
+
+    def _pool(self, definition: Definition, bound: BoundFunction) -> Pool:
+        can_share = definition.shareable and definition.definition_id not in self._unshareable
+        shared = definition.snapshot and can_share
+        key = (definition.definition_id, b"" if shared else bound.params)
+        if key not in self._pools:
+            self._pools[key] = Pool(self, definition, bound, shared=shared)
+        return self._pools[key]
+
+    def _time_out(self, task: Task, entry: Input) -> None:
+        self.finish(entry, results.timed_out(entry.input_id, task.definition.timeout), task=task)
+        task.kill()

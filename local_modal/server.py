@@ -1,0 +1,199 @@
+"""The control plane put together: stores, scheduler, RPC families, and the one port on which all of it is served."""
+
+import asyncio
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from grpclib import GRPCError, Status
+from grpclib.protocol import H2Protocol
+
+from local_modal.credentials import Credentials
+from local_modal.errors import LocalModalError
+from local_modal.images import ImageStore
+from local_modal.plane import Plane
+from local_modal.rpc import apps, calls, containers, functions, logs, objects, secrets, workspace
+from local_modal.rpc.service import Service
+from local_modal.rpc.transport import Account, Method, Transport, handlers
+from local_modal.runtime.policy import Policy
+from local_modal.scheduler.launch import Launch
+from local_modal.scheduler.logs import LogWriter
+from local_modal.scheduler.scheduler import Scheduler
+from local_modal.settings import CLIENT_VERSION, Settings
+from local_modal.store.apps import Apps
+from local_modal.store.blobs import Blobs
+from local_modal.store.database import Database
+from local_modal.store.environments import Environments
+from local_modal.store.files import Mounts
+from local_modal.store.functions import Functions
+from local_modal.store.images import Images
+from local_modal.store.logs import Logs
+from local_modal.store.secrets import Secrets
+from local_modal.web.http import http_application
+
+log = logging.getLogger(__name__)
+STORE_FILE = "store.sqlite3"
+HTTP2_PREFACE = b"PRI"
+FAMILIES = (
+    apps.AppService,
+    calls.CallService,
+    containers.ContainerService,
+    functions.FunctionService,
+    logs.LogService,
+    objects.BlobService,
+    objects.MountService,
+    secrets.SecretService,
+    workspace.WorkspaceService,
+)
+
+
+def served_methods(services: Sequence[Service]) -> dict[str, Method]:
+    """RPC name → method, from the names of the services' public methods."""
+    return {
+        name: getattr(service, name)
+        for service in services
+        for name in dir(type(service))
+        if name[0].isupper() and callable(getattr(service, name))
+    }
+
+
+class ControlPlane:
+    """One running local Modal."""
+
+    def __init__(self, settings: Settings, policy: Policy) -> None:
+        """Take the port, open the store and make the families of RPCs.
+
+        Raises:
+            LocalModalError: the port is taken, a store or credentials that can't be used, or no uv.
+        """
+        self._socket = listening_socket(settings)
+        settings = replace(settings, port=self._socket.getsockname()[1])
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        run_dir = settings.home / "run"
+        shutil.rmtree(run_dir, ignore_errors=True)
+        run_dir.mkdir(mode=0o711)
+        database = Database(settings.home / STORE_FILE)
+        credentials = Credentials.load(settings.home)
+        log_store = Logs(database, settings.log_rows)
+        log_writer = LogWriter(log_store)
+        blobs = Blobs(settings.home / "blobs", settings.max_input_bytes, settings.blob_ttl)
+        self.plane = Plane(
+            settings=settings,
+            credentials=credentials,
+            database=database,
+            environments=Environments(database),
+            apps=Apps(database),
+            functions=Functions(database),
+            secrets=Secrets(database, credentials.store_key),
+            mounts=Mounts(database, settings.home),
+            images=Images(database),
+            image_store=ImageStore(settings.cache, client_version=CLIENT_VERSION, uv=find_uv()),
+            blobs=blobs,
+            logs=log_store,
+            log_writer=log_writer,
+            scheduler=Scheduler(settings, blobs, log_writer, run_dir),
+        )
+        if self.plane.environments.get(settings.environment) is None:
+            self.plane.environments.create(settings.environment)
+        images = objects.ImageService(self.plane)
+        services = [*(family(self.plane) for family in FAMILIES), images]
+        self._table = handlers(served_methods(services), self.plane.count_unserved)
+        self._transport = Transport(self._table, self._authenticate)
+        launch = Launch(
+            settings,
+            policy,
+            self.plane.mounts,
+            self.plane.secrets,
+            lambda image_id: images.environment_of(image_id, log.info),
+            lambda app_id: services[0].layout_message(services[0].app(app_id)),
+        )
+        self.plane.scheduler.connect(self._transport.for_task, launch.spec)
+        self._server: asyncio.Server | None = None
+        self._runner = web.AppRunner(http_application(self.plane), access_log=None)
+
+    async def start(self) -> None:
+        """Serve."""
+        await self._runner.setup()
+        http = self._runner.server
+        assert http is not None  # noqa: S101 - set up above
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: FirstBytes(self._transport, http), sock=self._socket)
+
+    async def stop(self) -> None:
+        """End every container, close everything."""
+        if self._server is not None:
+            self._server.close()
+        await self.plane.scheduler.close()
+        await self._runner.cleanup()
+        self.plane.log_writer.flush()
+        self.plane.database.close()
+
+    def _authenticate(self, metadata: Any) -> Account:
+        token_id = str(metadata.get("x-modal-token-id", ""))
+        if not self.plane.credentials.accepts(token_id, str(metadata.get("x-modal-token-secret", ""))):
+            raise GRPCError(
+                Status.UNAUTHENTICATED,
+                "The token is not this local Modal's: `local-modal env` prints the one to use.",
+            )
+        return Account(token_id, str(metadata.get("x-modal-client-version", "")))
+
+
+class FirstBytes(asyncio.Protocol):
+    """gRPC and HTTP/1.1 on one port, told apart by HTTP/2's preface."""
+
+    def __init__(self, transport: Transport, http: web.Server) -> None:
+        self._grpc = transport
+        self._http = http
+        self._connection: asyncio.Transport | None = None
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first bytes."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server's
+        self._connection = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Choose a protocol and hand the connection over."""
+        self._received += data
+        if len(self._received) < len(HTTP2_PREFACE) or self._connection is None:
+            return
+        is_grpc = self._received.startswith(HTTP2_PREFACE)
+        protocol: H2Protocol | asyncio.Protocol = self._grpc.for_account() if is_grpc else self._http()
+        self._connection.set_protocol(protocol)
+        protocol.connection_made(self._connection)
+        protocol.data_received(self._received)
+
+
+def listening_socket(settings: Settings) -> socket.socket:
+    """The one socket; port 0 draws a free one.
+
+    Raises:
+        LocalModalError: it can't be had.
+    """
+    try:
+        return socket.create_server((settings.bind, settings.port), backlog=512)
+    except OSError as error:
+        raise LocalModalError(
+            f"{settings.bind}:{settings.port} can't be used ({error.strerror}): "
+            "stop what listens there, or choose another with --port or LOCAL_MODAL_PORT."
+        ) from error
+
+
+def find_uv() -> Path:
+    """The uv beside this Python, else the one on PATH.
+
+    Raises:
+        LocalModalError: there is none.
+    """
+    beside = Path(sys.executable).parent / "uv"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("uv")
+    if found is None:
+        raise LocalModalError("uv is not installed: `pip install uv` in this environment.")
+    return Path(found)

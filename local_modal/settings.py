@@ -1,0 +1,136 @@
+"""Every setting of local Modal, with its default, its unit and the environment variable that changes it."""
+
+import dataclasses
+import importlib.metadata
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local_modal.errors import LocalModalError
+
+MIB = 1 << 20
+PREFIX = "LOCAL_MODAL_"
+CLIENT_VERSION = importlib.metadata.version("modal")
+"""The modal client installed beside local Modal: its protocol is served, and containers run it."""
+
+
+def _directory(variable: str, fallback: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / fallback) / "local-modal"
+
+
+def _default_home() -> Path:
+    return _directory("XDG_STATE_HOME", ".local/state")
+
+
+def _default_cache() -> Path:
+    return _directory("XDG_CACHE_HOME", ".cache")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one control plane. `LOCAL_MODAL_<NAME>` in the environment overrides `name`."""
+
+    home: Path = field(default_factory=_default_home)
+    """What must survive a restart: the store, credentials, logs, uploaded files."""
+    cache: Path = field(default_factory=_default_cache)
+    """Built images; safe to delete while local Modal is stopped."""
+    bind: str = "127.0.0.1"
+    """Address to listen on. Anything but loopback is an explicit choice."""
+    port: int = 9171
+    workspace: str = "local"
+    """Name of the workspace that the account's token belongs to."""
+    environment: str = "main"
+    """The default environment, made at the first start."""
+    prefork: int = 2
+    """Containers forked ahead of calls, for each single-use function with a snapshot (count)."""
+    max_containers: int = 64
+    """Containers that run at once over all functions (count)."""
+    max_starting: int = max(2, os.cpu_count() or 2)
+    """Containers that start at once; more only take the processor from one another (count)."""
+    container_uid: int = 60001
+    """User id of containers where local Modal itself runs as root."""
+    memory_mib: int = 1024
+    """Memory of a container beyond its snapshot, where the function doesn't say (MiB)."""
+    scratch_mib: int = 64
+    """Writable scratch space of a container (MiB)."""
+    processes: int = 64
+    """Threads of a container (count)."""
+    start_deadline: float = 60.0
+    """From being given an input to asking for it, where the function's startup_timeout isn't less (s)."""
+    startup_timeout: float = 300.0
+    """From start to snapshot or first input, where the function doesn't say (s)."""
+    cancel_grace: float = 3.0
+    """How long a cancelled container may take to answer before it is killed (s)."""
+    exit_grace: float = 5.0
+    """How long a single-use container may run after its answer, for its `@exit` hooks (s)."""
+    max_input_bytes: int = 512 * MIB
+    """Largest argument of a call (bytes)."""
+    max_inline_bytes: int = 64 * MIB
+    """Arguments up to this travel inside the call, larger ones as blobs (bytes)."""
+    max_output_bytes: int = 256 * MIB
+    """Everything that one container may send for one input (bytes)."""
+    max_log_bytes: int = MIB
+    """Printed output kept for one container; what follows is counted, not kept (bytes)."""
+    result_ttl: float = 3600.0
+    """How long a finished call's results wait for their caller (s)."""
+    blob_ttl: float = 3600.0
+    """How long uploaded arguments are kept (s)."""
+    log_rows: int = 200_000
+    """Log lines kept over all apps (count)."""
+    allow_missing: tuple[str, ...] = ()
+    """Isolation layers that may be missing on this machine, by name; none by default."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: object) -> "Settings":
+        """Settings from `LOCAL_MODAL_*`, then `overrides` (None means: not given).
+
+        Raises:
+            LocalModalError: every wrong value at once, each with its name and what is allowed.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for setting in dataclasses.fields(cls):
+            variable = PREFIX + setting.name.upper()
+            given = environ.get(variable)
+            if not given:
+                continue
+            try:
+                values[setting.name] = _parse(setting.type, given)
+            except ValueError as error:
+                problems.append(f"{variable}={given!r}: {error}")
+        values.update({name: value for name, value in overrides.items() if value is not None})
+        if problems:
+            raise LocalModalError("Wrong settings:\n  " + "\n  ".join(problems))
+        return cls(**values)
+
+    @property
+    def url(self) -> str:
+        """Where clients on this machine reach the control plane."""
+        host = "127.0.0.1" if self.bind in {"0.0.0.0", "::"} else self.bind  # noqa: S104 - compared, not bound
+        return f"http://{host}:{self.port}"
+
+
+def _parse(kind: Any, text: str) -> object:
+    if kind is int:
+        number = _number(int, text, "a whole number")
+        return number
+    if kind is float:
+        return _number(float, text, "a number")
+    if kind is Path:
+        return Path(text).expanduser().absolute()
+    if kind == tuple[str, ...]:
+        return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
+    return text
+
+
+def _number(kind: type[int] | type[float], text: str, what: str) -> int | float:
+    try:
+        number = kind(text)
+    except ValueError:
+        raise ValueError(f"must be {what}") from None
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"must be {what}, not negative")
+    return number

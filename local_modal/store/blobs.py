@@ -1,0 +1,88 @@
+"""Blobs: large arguments and results, uploaded and fetched by a plain HTTP PUT and GET."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from local_modal.errors import LocalModalError
+from local_modal.ids import new_id
+
+
+class Blobs:
+    """A blob's address carries a key of its own; blobs go when their time is over."""
+
+    def __init__(self, folder: Path, max_bytes: int, ttl: float) -> None:
+        """Start empty: a blob outlives neither its call nor the control plane."""
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._ttl = ttl
+        self._keys: dict[str, tuple[str, int, float]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.iterdir():
+            left.unlink()
+
+    def reserve(self, size: int) -> tuple[str, str]:
+        """A new blob's id and the key of its address.
+
+        Raises:
+            LocalModalError: when it is larger than the setting allows.
+        """
+        if not 0 <= size <= self._max_bytes:
+            raise LocalModalError(
+                f"{size} bytes are over the limit of {self._max_bytes} bytes (LOCAL_MODAL_MAX_INPUT_BYTES)"
+            )
+        self._expire()
+        blob_id, key = new_id("bl"), secrets.token_urlsafe(24)
+        self._keys[blob_id] = (key, size, time.monotonic() + self._ttl)
+        return blob_id, key
+
+    def key(self, blob_id: str) -> str | None:
+        """The key of a blob's address, None where there is no such blob."""
+        entry = self._keys.get(blob_id)
+        return entry[0] if entry else None
+
+    def opens(self, blob_id: str, key: str) -> bool:
+        """Whether the key is the blob's."""
+        entry = self._keys.get(blob_id)
+        return entry is not None and secrets.compare_digest(entry[0].encode(), key.encode())
+
+    async def write(self, blob_id: str, chunks: AsyncIterator[bytes]) -> None:
+        """Take an upload, never more than was announced."""
+        _, size, _ = self._keys[blob_id]
+        partial, left = self._folder / f".{blob_id}", size
+        try:
+            with partial.open("wb") as file:
+                async for chunk in chunks:
+                    left -= len(chunk)
+                    if left < 0:
+                        raise LocalModalError(f"more than the {size} bytes that were announced")
+                    await asyncio.to_thread(file.write, chunk)
+            if left:
+                raise LocalModalError(f"{size - left} of {size} bytes arrived")
+            partial.rename(self._folder / blob_id)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def path(self, blob_id: str) -> Path | None:
+        """The blob's file, once it is uploaded."""
+        path = self._folder / blob_id
+        return path if blob_id in self._keys and path.exists() else None
+
+    async def read(self, blob_id: str) -> bytes | None:
+        """The whole blob."""
+        path = self.path(blob_id)
+        return await asyncio.to_thread(path.read_bytes) if path else None
+
+    def store(self, data: bytes) -> str:
+        """Keep data as a blob."""
+        blob_id, _ = self.reserve(len(data))
+        (self._folder / blob_id).write_bytes(data)
+        return blob_id
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for blob_id in [blob_id for blob_id, (_, _, end) in self._keys.items() if end < now]:
+            del self._keys[blob_id]
+            (self._folder / blob_id).unlink(missing_ok=True)

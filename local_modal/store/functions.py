@@ -1,0 +1,77 @@
+"""Functions, their staged and live definitions, and functions bound to parameters."""
+
+from dataclasses import dataclass
+
+from modal_proto import api_pb2
+
+from local_modal.ids import derived_id, new_id
+from local_modal.store.database import Database
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of an app; a class is one service function with the tag ``Name.*``."""
+
+    function_id: str
+    app_id: str
+    tag: str
+
+
+@dataclass(frozen=True)
+class BoundFunction:
+    """What a call names: a function, and the parameters of its instance (empty where there are none)."""
+
+    bound_id: str
+    function_id: str
+    params: bytes
+
+
+class Functions:
+    """Definitions are content: the same definition has the same id, and is stored once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def reserve(self, app_id: str, tag: str) -> Function:
+        """The function with that tag, made where the app has none: its id stays through redeployments."""
+        row = self._database.one("SELECT * FROM functions WHERE app_id = ? AND tag = ?", app_id, tag)
+        if row:
+            return Function(**dict(row))
+        function = Function(new_id("fu"), app_id, tag)
+        self._database.run("INSERT INTO functions VALUES (?, ?, ?)", function.function_id, app_id, tag)
+        return function
+
+    def get(self, function_id: str) -> Function | None:
+        """The function of that id."""
+        row = self._database.one("SELECT * FROM functions WHERE function_id = ?", function_id)
+        return Function(**dict(row)) if row else None
+
+    def stage(self, function_id: str, definition: api_pb2.Function) -> str:
+        """Keep a definition; it goes live when a deployment names it."""
+        ordered = api_pb2.Function()
+        ordered.CopyFrom(definition)
+        ordered.mount_ids[:] = sorted(definition.mount_ids)  # the client sends a set
+        data = ordered.SerializeToString(deterministic=True)
+        definition_id = derived_id("de", function_id, data)
+        self._database.run("INSERT OR IGNORE INTO definitions VALUES (?, ?, ?)", definition_id, function_id, data)
+        return definition_id
+
+    def definition(self, definition_id: str) -> api_pb2.Function | None:
+        """The definition of that id."""
+        row = self._database.one("SELECT definition FROM definitions WHERE definition_id = ?", definition_id)
+        return api_pb2.Function.FromString(row["definition"]) if row else None
+
+    def bind(self, function_id: str, params: bytes) -> BoundFunction:
+        """The same id for the same parameters, so that handles outlive the control plane."""
+        bound = BoundFunction(derived_id("fu", "bound", function_id, params), function_id, params)
+        self._database.run(
+            "INSERT OR IGNORE INTO bound_functions VALUES (?, ?, ?)", bound.bound_id, bound.function_id, bound.params
+        )
+        return bound
+
+    def resolve(self, function_id: str) -> BoundFunction | None:
+        """What an id that a call names stands for: a bound function, or a function without parameters."""
+        row = self._database.one("SELECT * FROM bound_functions WHERE bound_id = ?", function_id)
+        if row:
+            return BoundFunction(**dict(row))
+        return BoundFunction(function_id, function_id, b"") if self.get(function_id) else None

@@ -1,0 +1,42 @@
+"""Images as they were asked for: what builds them again after their environment was pruned."""
+
+from dataclasses import dataclass
+
+from modal_proto import api_pb2
+
+from local_modal.store.database import Database
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image's definition, the builder version it was asked for with, and the mount of its context files."""
+
+    image_id: str
+    image: api_pb2.Image
+    builder_version: str
+    context_mount: str
+
+
+class Images:
+    """By id; an image's id is derived from its definition."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, stored: StoredImage) -> None:
+        """Keep it."""
+        self._database.run(
+            "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?)",
+            stored.image_id,
+            stored.image.SerializeToString(deterministic=True),
+            stored.builder_version,
+            stored.context_mount,
+        )
+
+    def get(self, image_id: str) -> StoredImage | None:
+        """The image of that id."""
+        row = self._database.one("SELECT * FROM images WHERE image_id = ?", image_id)
+        if row is None:
+            return None
+        image = api_pb2.Image.FromString(row["image"])
+        return StoredImage(image_id, image, row["builder_version"], row["context_mount"])

@@ -1,0 +1,1 @@
+"""What is served over plain HTTP: health and blobs."""

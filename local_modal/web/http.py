@@ -1,0 +1,51 @@
+"""Health, and the upload and download of blobs."""
+
+import os
+
+from aiohttp import web
+
+from local_modal.errors import LocalModalError
+from local_modal.plane import Plane
+from local_modal.settings import CLIENT_VERSION
+
+PLANE = web.AppKey("plane", Plane)
+
+
+def http_application(plane: Plane) -> web.Application:
+    """The routes of the control plane's HTTP side."""
+    application = web.Application(client_max_size=plane.settings.max_input_bytes)
+    application[PLANE] = plane
+    application.router.add_get("/health", _health)
+    application.router.add_put("/blobs/{blob_id}/{key}", _upload)
+    application.router.add_get("/blobs/{blob_id}/{key}", _download)
+    return application
+
+
+async def _health(request: web.Request) -> web.Response:
+    """Says that it serves, and who it is; nothing that only an account may know."""
+    plane = request.app[PLANE]
+    return web.json_response(
+        {"status": "ok", "client_version": CLIENT_VERSION, "workspace": plane.settings.workspace, "pid": os.getpid()}
+    )
+
+
+def _checked_blob(request: web.Request) -> str:
+    blob_id = request.match_info["blob_id"]
+    if not request.app[PLANE].blobs.opens(blob_id, request.match_info["key"]):
+        raise web.HTTPNotFound(text="no such blob")
+    return blob_id
+
+
+async def _upload(request: web.Request) -> web.Response:
+    try:
+        await request.app[PLANE].blobs.write(_checked_blob(request), request.content.iter_chunked(1 << 20))
+    except LocalModalError as error:
+        raise web.HTTPBadRequest(text=str(error)) from error
+    return web.Response()
+
+
+async def _download(request: web.Request) -> web.StreamResponse:
+    path = request.app[PLANE].blobs.path(_checked_blob(request))
+    if path is None:
+        raise web.HTTPNotFound(text="no such blob")
+    return web.FileResponse(path)

@@ -1,0 +1,1 @@
+"""What runs on Modal, and how an inference server calls it."""

@@ -1,0 +1,93 @@
+"""Python's own types, where they can't stand for themselves: large integers, odd text, tuples, unusual dicts."""
+
+import re
+from collections.abc import Hashable
+from typing import Any
+
+from modal_app.contract.codec import INT_MAX, INT_MIN, Decoder, Encoder, Fields, Kind
+
+MAX_HEX_DIGITS = 4096
+MAX_TUPLE_KEYS = 10_000
+_HEX = re.compile(r"-?0x[0-9a-f]+")
+_KEY_TYPES = (str, bytes, bool, float, type(None))
+
+
+def _encode_int(value: int, encoder: Encoder) -> Fields:
+    digits = hex(value)
+    if len(digits) > MAX_HEX_DIGITS:
+        raise encoder.error(f"is an integer of more than {4 * MAX_HEX_DIGITS} bits")
+    return {"hex": digits}
+
+
+def _decode_int(fields: Fields, decoder: Decoder) -> int:
+    digits: str = decoder.expect(fields["hex"], str)
+    if len(digits) > MAX_HEX_DIGITS or not _HEX.fullmatch(digits):
+        raise decoder.error("has an integer that is not hexadecimal, or too long")
+    return int(digits, 16)
+
+
+def _encode_str(value: str, encoder: Encoder) -> Fields:
+    data = value.encode("utf-8", "surrogatepass")
+    encoder.spend(len(data))
+    return {"utf8": data}
+
+
+def _decode_str(fields: Fields, decoder: Decoder) -> str:
+    data: bytes = decoder.expect(fields["utf8"], bytes)
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise decoder.error("has text that is not UTF-8") from error
+
+
+def _encode_tuple(value: tuple[Any, ...], encoder: Encoder) -> Fields:
+    return {"items": encoder.items(value)}
+
+
+def _decode_tuple(fields: Fields, decoder: Decoder) -> tuple[Any, ...]:
+    return tuple(decoder.items(decoder.expect(fields["items"], list)))
+
+
+def _encode_dict(value: dict[Any, Any], encoder: Encoder) -> Fields:
+    for key in value:
+        if not _can_be_key(key):
+            raise encoder.error(f"has a key of type {type(key).__name__}; use text, numbers, None or tuples of these")
+    if sum(type(key) is tuple for key in value) > MAX_TUPLE_KEYS:
+        raise encoder.error(f"is a dict with more than {MAX_TUPLE_KEYS:,} tuples as keys")
+    return {"items": [[encoder.child(" key", key), encoder.child(f"[{key!r}]", item)] for key, item in value.items()]}
+
+
+def _decode_dict(fields: Fields, decoder: Decoder) -> dict[Hashable, Any]:
+    result: dict[Hashable, Any] = {}
+    tuples = 0
+    for entry in decoder.expect(fields["items"], list):
+        if type(entry) is not list or len(entry) != 2:  # noqa: PLR2004 - a key and a value
+            raise decoder.error("has an entry of a dict that is not a key and a value")
+        key = decoder.child(" key", entry[0])
+        tuples += type(key) is tuple
+        if not _can_be_key(key) or tuples > MAX_TUPLE_KEYS:
+            raise decoder.error("has a key of a dict that is not text, a number, None or one of few tuples of these")
+        if key in result:
+            raise decoder.error("has the same key twice in a dict")
+        result[key] = decoder.child("[…]", entry[1])
+    return result
+
+
+def _can_be_key(key: Any) -> bool:
+    """Whether a server may put `key` into a dict: its hash can't be chosen to collide with that of many others.
+
+    Text and bytes have random hashes, integers of 64 bits and floats few collisions; tuples are limited in number.
+    """
+    if type(key) is int:
+        return INT_MIN <= key <= INT_MAX
+    if type(key) is tuple:
+        return all(type(part) is not tuple and _can_be_key(part) for part in key)
+    return type(key) in _KEY_TYPES
+
+
+KINDS = (
+    Kind("int", (), ("hex",), _encode_int, _decode_int),
+    Kind("str", (), ("utf8",), _encode_str, _decode_str),
+    Kind("tuple", (tuple,), ("items",), _encode_tuple, _decode_tuple),
+    Kind("dict", (dict,), ("items",), _encode_dict, _decode_dict),
+)

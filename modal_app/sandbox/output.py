@@ -1,0 +1,61 @@
+"""Keeps what a block prints, bounded, while it still reaches the container's own log."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from modal_app.contract.response import Output
+
+CUT = "\n... [output truncated]"
+
+
+class Tee:
+    """A text stream that forwards to another one and keeps the first `limit` characters."""
+
+    def __init__(self, stream: TextIO, limit: int) -> None:
+        self._stream = stream
+        self._kept: list[str] = []
+        self._room = limit
+        self._cut = False
+
+    def write(self, text: str) -> int:
+        """As of any text stream."""
+        if len(text) > self._room:
+            self._cut = True
+        if self._room:
+            self._kept.append(text[: self._room])
+            self._room -= len(self._kept[-1])
+        return self._stream.write(text)
+
+    def text(self) -> str:
+        """What was kept, with a note if that isn't all."""
+        return printable("".join(self._kept)) + (CUT if self._cut else "")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """Both streams of the process while `capture` lasts."""
+
+    stdout: Tee
+    stderr: Tee
+
+    def output(self) -> Output:
+        return Output(self.stdout.text(), self.stderr.text())
+
+
+@contextmanager
+def capture(limit: int) -> Iterator[Printed]:
+    """Replaces sys.stdout and sys.stderr; the engine puts its own capture, one thread's, on top while a block runs."""
+    printed = Printed(Tee(sys.stdout, limit), Tee(sys.stderr, limit))
+    with redirect_stdout(printed.stdout), redirect_stderr(printed.stderr):
+        yield printed
+
+
+def printable(text: str) -> str:
+    """`text` with what UTF-8 can't encode replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")

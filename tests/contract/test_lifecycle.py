@@ -1,0 +1,238 @@
+"""Local Modal as a program: started, found, stopped, killed, started again; what survives and what must not."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import modal
+import modal.exception
+import pytest
+
+from tests.contract.conftest import REAL, LocalModal
+
+pytestmark = pytest.mark.skipif(REAL, reason="NOT RUN on Modal itself: tests local Modal's own program")
+APP = '''
+import time
+
+import modal
+
+app = modal.App("survives")
+
+
+@app.cls(
+    image=modal.Image.debian_slim(python_version="3.11"),
+    timeout=60,
+    single_use_containers=True,
+    enable_memory_snapshot=True,
+)
+class Box:
+    name: str = modal.parameter()
+
+    @modal.method()
+    def sleep(self, seconds):
+        time.sleep(seconds)
+        return self.name
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[LocalModal]:
+    """A control plane that the test may kill."""
+    local = LocalModal(tmp_path / "home", {"LOCAL_MODAL_PORT": str(free_port())})
+    yield local
+    local.run("stop", check=False)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process below one."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, thread.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    end = time.monotonic() + 20
+    while left := [pid for pid in pids if running(pid)]:
+        assert time.monotonic() < end, f"still there: {left}"
+
+
+def running(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def client(own: LocalModal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[modal.Client]:
+    """A client of the test's own control plane, with the app deployed to it."""
+    own.start()
+    variables = own.client_env()
+    path = tmp_path / "survives_app.py"
+    path.write_text(APP)
+    subprocess.run(
+        [sys.executable, "-m", "modal", "deploy", str(path)],
+        env={**os.environ, **variables},
+        check=True,
+        capture_output=True,
+        timeout=100,
+    )
+    monkeypatch.setenv("MODAL_SERVER_URL", variables["MODAL_SERVER_URL"])
+    with modal.Client.from_credentials(variables["MODAL_TOKEN_ID"], variables["MODAL_TOKEN_SECRET"]) as connected:
+        yield connected
+
+
+def box(client: modal.Client, name: str) -> modal.cls.Obj:
+    return modal.Cls.from_name("survives", "Box", environment_name="main", client=client)(name=name)
+
+
+def pid_of(own: LocalModal) -> int:
+    return int(str(own.status()["pid"]))
+
+
+def test_starting_twice_is_starting_once(own: LocalModal) -> None:
+    own.start()
+    first = pid_of(own)
+    own.start()
+    assert pid_of(own) == first
+
+
+def test_many_that_start_at_once_find_one_another(own: LocalModal) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(lambda _: own.run("start", check=False), range(4)))
+    assert all(result.returncode == 0 for result in done), [result.stderr for result in done]
+    assert len({result.stdout for result in done}) == 1
+
+
+def test_it_listens_on_loopback_only(own: LocalModal) -> None:
+    own.start()
+    port = int(own.settings["LOCAL_MODAL_PORT"])
+    listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    addresses = {entry[1].split(":")[0] for entry in listening if entry[3] == "0A" and int(entry[1].split(":")[1], 16) == port}
+    assert addresses == {"0100007F"}
+
+
+def test_what_it_keeps_is_readable_by_its_owner_only(own: LocalModal) -> None:
+    own.start()
+    assert stat.S_IMODE(own.home.stat().st_mode) == 0o700
+    for name in ("credentials.json", "store.sqlite3", "control-plane.log"):
+        assert stat.S_IMODE((own.home / name).stat().st_mode) == 0o600, name
+
+
+def test_a_taken_port_is_one_clear_line(own: LocalModal) -> None:
+    with socket.create_server(("127.0.0.1", int(own.settings["LOCAL_MODAL_PORT"]))):
+        failed = own.run("start", check=False)
+    assert failed.returncode == 1
+    assert own.settings["LOCAL_MODAL_PORT"] in failed.stderr
+    assert "--port" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    own.start()
+
+
+def test_a_record_of_a_process_that_is_gone_is_seen_as_stale(own: LocalModal) -> None:
+    own.home.mkdir(mode=0o700)
+    (own.home / "control-plane.json").write_text(json.dumps({"pid": 1, "url": "http://127.0.0.1:1", "started_at": 0}))
+    assert own.status()["running"] is False
+    own.start()
+    assert own.status()["running"] is True
+
+
+def test_stop_when_nothing_runs_is_no_error(own: LocalModal) -> None:
+    assert "not running" in own.run("stop").stdout
+
+
+def test_a_damaged_store_is_one_clear_line(own: LocalModal) -> None:
+    own.home.mkdir(mode=0o700)
+    (own.home / "store.sqlite3").write_bytes(b"no database at all" * 100)
+    failed = own.run("start", check=False)
+    assert failed.returncode == 1
+    assert "local-modal reset" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    own.run("reset")
+    own.start()
+
+
+@pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("PREFORK", "-1"), ("RESULT_TTL", "x")])
+def test_a_wrong_setting_is_named_with_what_is_allowed(own: LocalModal, name: str, value: str) -> None:
+    wrong = LocalModal(own.home, {**own.settings, f"LOCAL_MODAL_{name}": value})
+    failed = wrong.run("start", check=False)
+    assert failed.returncode == 1
+    assert f"LOCAL_MODAL_{name}={value!r}" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_status_names_the_active_layers(own: LocalModal) -> None:
+    own.start()
+    isolation = own.status()["isolation"]
+    assert isinstance(isolation, dict)
+    assert isolation["seccomp"] == "active"
+    assert own.run("status").returncode == 0
+
+
+def test_handles_made_before_a_restart_work_after_it(own: LocalModal, client: modal.Client) -> None:
+    handle = box(client, "before")
+    assert handle.sleep.remote(0) == "before"
+    own.run("stop")
+    own.start()
+    assert handle.sleep.remote(0) == "before"
+
+
+def test_stopping_leaves_no_process_and_no_folder(own: LocalModal, client: modal.Client) -> None:
+    assert box(client, "a").sleep.remote(0) == "a"
+    pid = pid_of(own)
+    family = [pid, *descendants(pid)]
+    assert len(family) > 2
+    own.run("stop")
+    wait_until_gone(family)
+    assert not list((own.home / "run").iterdir())
+
+
+def test_killing_the_control_plane_takes_every_container_with_it(own: LocalModal, client: modal.Client) -> None:
+    call = box(client, "a").sleep.spawn(60)
+    with pytest.raises(TimeoutError):
+        call.get(timeout=1)
+    pid = pid_of(own)
+    family = [pid, *descendants(pid)]
+    assert len(family) > 2
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone(family)
+    assert own.status()["running"] is False
+    own.start()
+    assert box(client, "b").sleep.remote(0) == "b"
+    with pytest.raises(modal.exception.NotFoundError, match="restarted"):
+        call.get(timeout=20)
+
+
+def test_killing_a_snapshot_fails_its_calls_and_the_next_call_works(own: LocalModal, client: modal.Client) -> None:
+    call = box(client, "a").sleep.spawn(60)
+    with pytest.raises(TimeoutError):
+        call.get(timeout=1)
+    for child in descendants(pid_of(own))[:1]:
+        os.kill(child, signal.SIGKILL)
+    with pytest.raises(modal.exception.InternalFailure):
+        call.get(timeout=20)
+    assert box(client, "b").sleep.remote(0) == "b"
+
+
+def test_reset_starts_with_new_credentials_and_no_apps(own: LocalModal, client: modal.Client) -> None:
+    before = own.client_env()
+    own.run("reset")
+    own.start()
+    assert own.client_env()["MODAL_TOKEN_SECRET"] != before["MODAL_TOKEN_SECRET"]
+    with pytest.raises(modal.exception.AuthError, match="local-modal env"):
+        box(client, "a").sleep.remote(0)
