@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sys
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,6 @@ log = logging.getLogger(__name__)
 STORE_FILE = "store.sqlite3"
 HTTP2_PREFACE = b"PRI"
 FAMILIES = (
-    apps.AppService,
     calls.CallService,
     containers.ContainerService,
     functions.FunctionService,
@@ -94,7 +94,13 @@ class ControlPlane:
             secrets=Secrets(database, credentials.store_key),
             mounts=Mounts(database, settings.home),
             images=Images(database),
-            image_store=ImageStore(settings.cache, client_version=CLIENT_VERSION, uv=find_uv()),
+            image_store=ImageStore(
+                settings.cache,
+                client_version=CLIENT_VERSION,
+                uv=find_uv(),
+                provided_packages=settings.provided_packages,
+                command_seconds=settings.build_timeout,
+            ),
             blobs=blobs,
             logs=log_store,
             log_writer=log_writer,
@@ -103,8 +109,9 @@ class ControlPlane:
         if self.plane.environments.get(settings.environment) is None:
             self.plane.environments.create(settings.environment)
         images = objects.ImageService(self.plane)
-        services = [*(family(self.plane) for family in FAMILIES), images]
-        self._table = handlers(served_methods(services), self.plane.count_unserved)
+        apps_service = apps.AppService(self.plane)
+        self.services: list[Service] = [apps_service, *(family(self.plane) for family in FAMILIES), images]
+        self._table = handlers(served_methods(self.services), self.plane.count_unserved)
         self._transport = Transport(self._table, self._authenticate)
         launch = Launch(
             settings,
@@ -112,10 +119,11 @@ class ControlPlane:
             self.plane.mounts,
             self.plane.secrets,
             lambda image_id: images.environment_of(image_id, log.info),
-            lambda app_id: services[0].layout_message(services[0].app(app_id)),
+            lambda app_id: apps_service.layout_message(apps_service.app(app_id), in_container=True),
         )
         self.plane.scheduler.connect(self._transport.for_task, launch.spec)
         self._server: asyncio.Server | None = None
+        self._connections: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self._runner = web.AppRunner(http_application(self.plane), access_log=None)
 
     async def start(self) -> None:
@@ -124,13 +132,17 @@ class ControlPlane:
         http = self._runner.server
         assert http is not None  # noqa: S101 - set up above
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: FirstBytes(self._transport, http), sock=self._socket)
+        self._server = await loop.create_server(
+            lambda: FirstBytes(self._transport, http, self._connections), sock=self._socket
+        )
 
     async def stop(self) -> None:
         """End every container, close everything."""
         if self._server is not None:
             self._server.close()
         await self.plane.scheduler.close()
+        for connection in list(self._connections):
+            connection.abort()
         await self._runner.cleanup()
         self.plane.log_writer.flush()
         self.plane.database.close()
@@ -148,8 +160,9 @@ class ControlPlane:
 class FirstBytes(asyncio.Protocol):
     """gRPC and HTTP/1.1 on one port, told apart by HTTP/2's preface."""
 
-    def __init__(self, transport: Transport, http: web.Server) -> None:
+    def __init__(self, transport: Transport, http: web.Server, connections: weakref.WeakSet[asyncio.Transport]) -> None:
         self._grpc = transport
+        self._connections = connections
         self._http = http
         self._connection: asyncio.Transport | None = None
         self._received = b""
@@ -158,6 +171,8 @@ class FirstBytes(asyncio.Protocol):
         """Wait for the first bytes."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server's
         self._connection = transport
+        self._connections.add(transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
         """Choose a protocol and hand the connection over."""

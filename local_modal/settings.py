@@ -77,6 +77,10 @@ class Settings:
     """How long a finished call's results wait for their caller (s)."""
     blob_ttl: float = 3600.0
     """How long uploaded arguments are kept (s)."""
+    build_timeout: float = 3600.0
+    """Of one command of an image build (s)."""
+    provided_packages: tuple[str, ...] = ()
+    """System packages to take as installed when images are built (machines without dpkg)."""
     log_rows: int = 200_000
     """Log lines kept over all apps (count)."""
     allow_missing: tuple[str, ...] = ()

@@ -114,7 +114,7 @@ class FunctionService(Service):
         definition = self.plane.functions.definition(layout.definitions[function_id]) if function_id else None
         if function_id is None or definition is None:
             not_found(f"App '{app.name}' has no function '{request.object_tag}'")
-        metadata = self.handle_metadata(function_id, app.app_id, definition)
+        metadata = self.handle_metadata(function_id, app.app_id, definition, in_container=self.in_container)
         metadata.definition_id = layout.definitions[function_id]
         return api_pb2.FunctionGetResponse(
             function_id=function_id, handle_metadata=metadata, function=self._data(definition)
@@ -139,6 +139,8 @@ class FunctionService(Service):
         if request.HasField("function_options") and request.function_options.ListFields():
             invalid("local Modal doesn't serve with_options")
         instance = self.plane.functions.bind(bound.function_id, request.serialized_params)
-        metadata = self.handle_metadata(bound.function_id, definition.app_id, definition.function)
+        metadata = self.handle_metadata(
+            bound.function_id, definition.app_id, definition.function, in_container=self.in_container
+        )
         metadata.definition_id = definition.definition_id
         return api_pb2.FunctionBindParamsResponse(bound_function_id=instance.bound_id, handle_metadata=metadata)

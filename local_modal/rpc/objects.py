@@ -52,7 +52,8 @@ class BlobService(Service):
 
     async def BlobCreate(self, request: api_pb2.BlobCreateRequest) -> api_pb2.BlobCreateResponse:
         blob_id, key = self.plane.blobs.reserve(request.content_length)
-        return api_pb2.BlobCreateResponse(blob_id=blob_id, blob_ids=[blob_id], upload_url=self._url(blob_id, key))
+        urls = api_pb2.UploadUrlList(items=[self._url(blob_id, key)])
+        return api_pb2.BlobCreateResponse(blob_id=blob_id, blob_ids=[blob_id], upload_urls=urls)
 
     async def BlobGet(self, request: api_pb2.BlobGetRequest) -> api_pb2.BlobGetResponse:
         key = self.plane.blobs.key(request.blob_id)

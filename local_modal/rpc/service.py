@@ -13,6 +13,8 @@ from local_modal.store.functions import BoundFunction
 
 IMAGE_BUILDER_VERSION = "2025.06"
 """The newest that modal 1.6 knows: the client's dependencies are mounted, not installed into images."""
+NEVER_A_BLOB = 1 << 40
+"""Larger than anything that a container may send (bytes)."""
 
 
 def not_found(what: str) -> NoReturn:
@@ -35,6 +37,11 @@ class Service:
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
+
+    @property
+    def in_container(self) -> bool:
+        """Whether a container makes the call."""
+        return isinstance(CALLER.get(), Task)
 
     @property
     def task(self) -> Task:
@@ -82,13 +89,14 @@ class Service:
         return Definition(definition_id, function.function_id, app.app_id, app.environment, definition)
 
     def handle_metadata(
-        self, function_id: str, app_id: str, definition: api_pb2.Function
+        self, function_id: str, app_id: str, definition: api_pb2.Function, *, in_container: bool = False
     ) -> api_pb2.FunctionHandleMetadata:
         """What a client needs to call a function.
 
-        Each method's `use_method_name` must be its name, else the container finds no method; the object sizes keep
-        results inside the call, since a container has no network to upload a blob with.
+        Each method's `use_method_name` must be its name, else the container finds no method. A container has no network
+        to move blobs with: for it, everything is inline.
         """
+        inline_bytes = NEVER_A_BLOB if in_container else self.plane.settings.max_inline_bytes
         base = api_pb2.FunctionHandleMetadata(
             function_name=definition.function_name,
             function_type=definition.function_type,
@@ -97,8 +105,8 @@ class Service:
             function_schema=definition.function_schema,
             supported_input_formats=definition.supported_input_formats,
             supported_output_formats=definition.supported_output_formats,
-            max_object_size_bytes=self.plane.settings.max_inline_bytes,
-            max_async_object_size_bytes=self.plane.settings.max_inline_bytes,
+            max_object_size_bytes=inline_bytes,
+            max_async_object_size_bytes=inline_bytes,
             app_id=app_id,
             base_function_id=function_id,
         )
@@ -113,15 +121,15 @@ class Service:
                     function_schema=method.function_schema,
                     supported_input_formats=method.supported_input_formats,
                     supported_output_formats=method.supported_output_formats,
-                    max_object_size_bytes=self.plane.settings.max_inline_bytes,
-                    max_async_object_size_bytes=self.plane.settings.max_inline_bytes,
+                    max_object_size_bytes=inline_bytes,
+                    max_async_object_size_bytes=inline_bytes,
                     app_id=app_id,
                     base_function_id=function_id,
                 )
             )
         return base
 
-    def layout_message(self, app: App) -> api_pb2.AppLayout:
+    def layout_message(self, app: App, *, in_container: bool = False) -> api_pb2.AppLayout:
         """The live deployment of an app, with the metadata of everything in it and what it depends on."""
         layout = self.plane.apps.layout(app)
         message = api_pb2.AppLayout(function_ids=layout.functions, class_ids=layout.classes)
@@ -130,7 +138,7 @@ class Service:
             definition = self.plane.functions.definition(layout.definitions.get(function_id, ""))
             if definition is None:
                 continue
-            metadata = self.handle_metadata(function_id, app.app_id, definition)
+            metadata = self.handle_metadata(function_id, app.app_id, definition, in_container=in_container)
             metadata.definition_id = layout.definitions[function_id]
             message.objects.append(api_pb2.Object(object_id=function_id, function_handle_metadata=metadata))
             depends.update(dependency.object_id for dependency in definition.object_dependencies)

@@ -35,6 +35,13 @@ class Footprint:
                 values[key] = int(value.split()[0]) << 10
         return cls(data=values["VmData"], address_space=values["VmSize"])
 
+    def with_imports(self) -> Footprint:
+        """The same plus what imports may map, where they happen in the container itself."""
+        return Footprint(
+            data=self.data + policy.DIRECT_DATA_BYTES,
+            address_space=self.address_space + policy.DIRECT_ADDRESS_SPACE_BYTES,
+        )
+
 
 @dataclass(frozen=True)
 class Jail:

@@ -65,7 +65,7 @@ def run_to_snapshot(ctl: socket.socket, make_jail: Callable[[Footprint], Jail], 
 def run_direct(ctl: socket.socket, make_jail: Callable[[Footprint], Jail]) -> None:
     request = serve(ctl)
     try:
-        jail = make_jail(Footprint.of_this_process())
+        jail = make_jail(Footprint.of_this_process().with_imports())
         os.dup2(request.log, 1)
         os.dup2(request.log, 2)
         enter(jail, {request.connection})

@@ -71,6 +71,10 @@ SCRATCH_INODES = 4096
 ADDRESS_SPACE_SLACK = 4 << 30
 """Address space (not memory) beyond a container's memory limit: thread stacks, allocator arenas, mapped files."""
 
+DIRECT_DATA_BYTES, DIRECT_ADDRESS_SPACE_BYTES = 3 << 29, 8 << 30
+"""What imports may map in a container without a snapshot, in addition to its limits (torch with CUDA libraries maps
+1.1 GiB private and writable, and touches half of it)."""
+
 SCOPES_NOTHING_OUTSIDE = 0b11
 """Landlock scopes (ABI 6): abstract Unix sockets and signals stay within the container."""
 
@@ -118,7 +122,8 @@ SYSCALLS_WHEN: tuple[tuple[str, tuple[Condition, ...]], ...] = (
     ("mmap", (Condition(3, 0x00, 0x21),)),  # private, of a file ...
     ("mmap", (Condition(3, 0x20, 0x21),)),  # ... or anonymous, ...
     ("mmap", (Condition(3, 0x01, 0x21),)),  # ... shared of a file; never shared and anonymous: no limit counts that
-    ("socketpair", (Condition(0, 1),)),  # AF_UNIX: asyncio's self-pipe
+    ("socketpair", (Condition(0, 1), Condition(1, 1, 0xF))),  # AF_UNIX stream: asyncio's self-pipe. No datagrams:
+    # such a socket could be sent from to any address
     ("ioctl", (Condition(1, 0x5421),)),  # FIONBIO
     ("ioctl", (Condition(1, 0x5401),)),  # TCGETS: isatty()
     ("ioctl", (Condition(1, 0x541B),)),  # FIONREAD

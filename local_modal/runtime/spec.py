@@ -43,7 +43,8 @@ class LaunchSpec:
     """One zygote for every set of class parameters: they are known only when a container is assigned."""
     limits: Limits = field(default_factory=Limits)
     network: bool = False
-    """False: a network namespace with nothing in it. True: the machine's own network, outgoing only."""
+    """False: a network namespace with nothing in it. True: the machine's own network, outgoing only; that reaches
+    whatever this machine reaches, its own services included."""
     policy: Policy = field(default_factory=Policy)
     """Layers that are on: all, but for those that an operator does without by name (`Isolation.policy`)."""
 

@@ -30,6 +30,8 @@ from local_modal.runtime.spec import Bind, ExitStatus, LaunchSpec, ZygoteFailed
 from local_modal.runtime.tree import ARGUMENTS
 
 HERE = Path(__file__).parent
+MESSAGES_AT_ONCE = 64
+"""Messages of one zygote that are handled before the loop turns to something else (count)."""
 CLOSE_SECONDS = 10.0
 """How long `close` waits for the kernel to take a tree of processes down before it kills the process on top (s)."""
 
@@ -81,7 +83,8 @@ class Zygote:
         """
         zygote = cls._spawn(spec.prepared(), log_fd, state_dir)
         if spec.snapshot:
-            await zygote._send(b"start", [connection.fileno()])
+            with contextlib.suppress(ZygoteFailed):  # it has ended already: `ready` will say why
+                await zygote._send(b"start", [connection.fileno()])
         return zygote
 
     @classmethod
@@ -183,6 +186,7 @@ class Zygote:
                 except BlockingIOError:
                     await self._writable()
                 except OSError as error:
+                    self._receive()
                     raise ZygoteFailed(self._reason or f"the zygote has ended ({error.strerror})") from error
                 else:
                     return
@@ -196,7 +200,9 @@ class Zygote:
             self._loop.remove_writer(self._ctl)
 
     def _receive(self) -> None:
-        while self._ctl.fileno() >= 0:
+        for _ in range(MESSAGES_AT_ONCE):
+            if self._ctl.fileno() < 0:
+                return
             try:
                 data, descriptors, _, _ = socket.recv_fds(self._ctl, MESSAGE_BYTES, 4)
             except BlockingIOError:
@@ -208,7 +214,7 @@ class Zygote:
                 return
             try:
                 self._take(json.loads(data), descriptors)
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 self._reason = self._reason or "the zygote sent a message that makes no sense"
                 self._hang_up()
             finally:

@@ -1,6 +1,7 @@
 """Blobs: large arguments and results, uploaded and fetched by a plain HTTP PUT and GET."""
 
 import asyncio
+import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -48,8 +49,13 @@ class Blobs:
         entry = self._keys.get(blob_id)
         return entry is not None and secrets.compare_digest(entry[0].encode(), key.encode())
 
-    async def write(self, blob_id: str, chunks: AsyncIterator[bytes]) -> None:
-        """Take an upload, never more than was announced."""
+    async def write(self, blob_id: str, chunks: AsyncIterator[bytes]) -> str:
+        """Take an upload, never more than was announced; returns the MD5 in hexadecimal, which the client compares.
+
+        Raises:
+            LocalModalError: other than the announced size came.
+        """
+        md5 = hashlib.md5(usedforsecurity=False)
         _, size, _ = self._keys[blob_id]
         partial, left = self._folder / f".{blob_id}", size
         try:
@@ -58,10 +64,12 @@ class Blobs:
                     left -= len(chunk)
                     if left < 0:
                         raise LocalModalError(f"more than the {size} bytes that were announced")
+                    md5.update(chunk)
                     await asyncio.to_thread(file.write, chunk)
             if left:
                 raise LocalModalError(f"{size - left} of {size} bytes arrived")
             partial.rename(self._folder / blob_id)
+            return md5.hexdigest()
         finally:
             partial.unlink(missing_ok=True)
 

@@ -38,10 +38,10 @@ def _checked_blob(request: web.Request) -> str:
 
 async def _upload(request: web.Request) -> web.Response:
     try:
-        await request.app[PLANE].blobs.write(_checked_blob(request), request.content.iter_chunked(1 << 20))
+        md5 = await request.app[PLANE].blobs.write(_checked_blob(request), request.content.iter_chunked(1 << 20))
     except LocalModalError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
-    return web.Response()
+    return web.Response(headers={"ETag": f'"{md5}"'})
 
 
 async def _download(request: web.Request) -> web.StreamResponse:

@@ -6,6 +6,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from roboflow_workflows.execution_engine.v1.dynamic_blocks.error_utils import _ThreadDispatchStream
+
 from modal_app.contract.response import Output
 
 CUT = "\n... [output truncated]"
@@ -51,9 +53,14 @@ class Printed:
 @contextmanager
 def capture(limit: int) -> Iterator[Printed]:
     """Replaces sys.stdout and sys.stderr; the engine puts its own capture, one thread's, on top while a block runs."""
-    printed = Printed(Tee(sys.stdout, limit), Tee(sys.stderr, limit))
+    printed = Printed(Tee(_below_engine(sys.stdout), limit), Tee(_below_engine(sys.stderr), limit))
     with redirect_stdout(printed.stdout), redirect_stderr(printed.stderr):
         yield printed
+
+
+def _below_engine(stream: TextIO) -> TextIO:
+    """What the engine's own capture forwards to, if an earlier run left it in place of `stream`: it comes on top anyway."""
+    return stream._original if isinstance(stream, _ThreadDispatchStream) else stream
 
 
 def printable(text: str) -> str:

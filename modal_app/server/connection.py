@@ -93,18 +93,23 @@ def open_connection() -> Connection:
     Raises:
         DynamicBlockError: there are no credentials.
     """
-    global _current  # noqa: PLW0603 - one per process is the point
     with _guard:
-        if _current is not None:
-            return _current
+        known = _current
+    if known is not None:
+        return known
     opened = _open()
+    kept = _keep_first(opened)
+    if kept is not opened:
+        opened.client.close()
+    return kept
+
+
+def _keep_first(opened: Connection) -> Connection:
+    global _current  # noqa: PLW0603 - one per process is the point
     with _guard:
         if _current is None:
             _current = opened
-            return opened
-        kept = _current
-    opened.client.close()
-    return kept
+        return _current
 
 
 def close() -> None:
@@ -117,7 +122,7 @@ def close() -> None:
 
 
 def check_installation() -> None:
-    """Checks that Modal's client is there, in the version whose inside the gate stands on: another may have other ways in.
+    """Checks that Modal's client is there, in the version that the gate is made for: another may have other ways in.
 
     Raises:
         DynamicBlockError: it isn't.

@@ -126,7 +126,7 @@ def open_client(token_id: str, token_secret: str) -> modal.Client:
         gate = _Gate(client)
         vars(client).update(_get_channel=gate.get_channel, _call_unary=gate.call_unary, _call_stream=gate.call_stream)
         try:
-            await client._open()
+            await client._open()  # type: ignore[no-untyped-call]
         except BaseException:
             await client.close()
             raise

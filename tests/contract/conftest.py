@@ -61,11 +61,18 @@ class LocalModal:
 @pytest.fixture(scope="session")
 def session_settings() -> dict[str, str]:
     """Limits lowered, so that what waits for them is quick."""
-    return {"LOCAL_MODAL_PORT": "0", "LOCAL_MODAL_CANCEL_GRACE": "1", "LOCAL_MODAL_MAX_OUTPUT_BYTES": str(32 << 20)}
+    return {
+        "LOCAL_MODAL_PORT": "0",
+        "LOCAL_MODAL_CANCEL_GRACE": "1",
+        "LOCAL_MODAL_MAX_INLINE_BYTES": str(4 << 20),
+        "LOCAL_MODAL_MAX_OUTPUT_BYTES": str(32 << 20),
+    }
 
 
 @pytest.fixture(scope="session")
-def connection(tmp_path_factory: pytest.TempPathFactory, session_settings: dict[str, str]) -> Iterator[LocalModal | None]:
+def connection(
+    tmp_path_factory: pytest.TempPathFactory, session_settings: dict[str, str]
+) -> Iterator[LocalModal | None]:
     """The control plane, with this process's client connected to it; None when it is Modal itself."""
     if REAL:
         yield None
@@ -91,7 +98,7 @@ def local(connection: LocalModal | None) -> LocalModal:
 
 
 @pytest.fixture(scope="session")
-def environment(connection: LocalModal | None) -> Iterator[str]:
+def environment(connection: LocalModal | None) -> Iterator[str]:  # noqa: ARG001 - sets the client up
     """An environment of the session's own."""
     name = f"contract-{uuid4().hex[:8]}"
     modal.Environment.objects.create(name)
@@ -105,7 +112,7 @@ Deploy = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def cli(connection: LocalModal | None, environment: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+def cli(environment: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The unmodified `modal` command."""
 
     def run(*arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -119,7 +126,9 @@ def cli(connection: LocalModal | None, environment: str) -> Callable[..., subpro
             timeout=100,
         )
         if check and done.returncode:
-            raise AssertionError(f"modal {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+            raise AssertionError(
+                f"modal {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+            )
         return done
 
     return run

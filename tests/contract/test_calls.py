@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.conftest import Deploy, lookup
 
-SOURCE = '''
+SOURCE = """
     import ctypes
     import os
     import random
@@ -121,7 +121,7 @@ SOURCE = '''
     @app.function(image=image, timeout=20, retries=modal.Retries(max_retries=3, initial_delay=0.0))
     def flaky(key):
         raise RuntimeError("again " + key)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_waiting_for_a_result_ends_with_its_timeout(app: str, environment: str) 
 
 
 def test_an_exception_comes_back_as_text_where_output_is_restricted(app: str, environment: str) -> None:
-    with pytest.raises(modal.exception.RemoteError, match="ValueError.*no such thing"):
+    with pytest.raises(modal.exception.RemoteError, match=r"ValueError.*no such thing"):
         lookup(app, "Box", environment, workspace="one").fail.remote("no such thing")
 
 

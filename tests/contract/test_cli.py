@@ -61,13 +61,15 @@ def test_secret_values_lie_sealed_in_the_store(local: LocalModal, cli: Cli) -> N
     assert b"canary-5f0c1e" not in stored
 
 
-def test_the_token_says_whose_it_is(local: LocalModal, cli: Cli) -> None:
+@pytest.mark.usefixtures("local")
+def test_the_token_says_whose_it_is(cli: Cli) -> None:
     text = cli("token", "info").stdout
     assert os.environ["MODAL_TOKEN_ID"] in text
     assert "local" in text
 
 
-def test_token_set_verifies_the_token(local: LocalModal, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("local")
+def test_token_set_verifies_the_token(tmp_path: Path) -> None:
     def token_set(secret: str) -> subprocess.CompletedProcess[str]:
         arguments = ["--token-id", os.environ["MODAL_TOKEN_ID"], "--token-secret", secret, "--profile", "local"]
         environment = {**os.environ, "MODAL_CONFIG_PATH": str(tmp_path / "modal.toml")}
@@ -82,9 +84,8 @@ def test_token_set_verifies_the_token(local: LocalModal, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("variable", ["MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"])
-def test_a_wrong_token_is_refused_by_every_command(
-    local: LocalModal, cli: Cli, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+@pytest.mark.usefixtures("local")
+def test_a_wrong_token_is_refused_by_every_command(cli: Cli, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "ak-wrong")
     for command in (("app", "list"), ("secret", "list"), ("environment", "list"), ("token", "info")):
         failed = cli(*command, check=False)
@@ -93,7 +94,8 @@ def test_a_wrong_token_is_refused_by_every_command(
 
 
 def test_an_app_is_listed_with_its_history_and_its_logs(deploy: Deploy, cli: Cli, environment: str) -> None:
-    deploy('''
+    deploy(
+        """
         import modal
 
         app = modal.App("talks")
@@ -102,7 +104,10 @@ def test_an_app_is_listed_with_its_history_and_its_logs(deploy: Deploy, cli: Cli
         @app.function(image=modal.Image.debian_slim(python_version="3.11"), timeout=20)
         def say(word):
             print("it says", word)
-    ''', "--tag", "release-7")
+    """,
+        "--tag",
+        "release-7",
+    )
     listed = json.loads(cli("app", "list", "--json").stdout)
     assert [entry for entry in listed if "talks" in entry.values() and "deployed" in entry.values()]
     history = json.loads(cli("app", "history", "talks", "--json").stdout)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.conftest import Deploy, lookup
 
-SOURCE = '''
+SOURCE = """
     import modal
 
     app = modal.App("{app}")
@@ -28,7 +28,7 @@ SOURCE = '''
     @app.function(image=image, timeout=20)
     def number():
         return {number}
-'''
+"""
 Cli = Callable[..., CompletedProcess[str]]
 
 
@@ -91,7 +91,8 @@ def test_a_failing_deployment_leaves_the_running_one(deploy: Deploy, environment
     assert lookup("stays", "Box", environment, name="a").version.remote() == "one"
 
 
-def test_what_local_modal_can_not_run_is_refused_by_name_at_deploy(local: object, deploy: Deploy) -> None:
+@pytest.mark.usefixtures("local")
+def test_what_local_modal_can_not_run_is_refused_by_name_at_deploy(deploy: Deploy) -> None:
     volume = source("volumes", "one").replace("def number", "def number", 1)
     gpu = volume.replace("@app.function(image=image,", '@app.function(image=image, gpu="T4",')
     failed = deploy(gpu, check=False)
@@ -107,7 +108,7 @@ def test_secrets_reach_the_container_and_nothing_of_the_deployer_does(
 ) -> None:
     monkeypatch.setenv("DEPLOYER_CANARY", "canary-of-the-deployer")
     cli("secret", "create", "named", "NAMED_KEY=named-value", "--force")
-    deploy('''
+    deploy("""
         import os
 
         import modal
@@ -119,7 +120,7 @@ def test_secrets_reach_the_container_and_nothing_of_the_deployer_does(
         @app.function(image=modal.Image.debian_slim(python_version="3.11"), secrets=given, timeout=20)
         def variables():
             return dict(os.environ)
-    ''')
+    """)
     seen = modal.Function.from_name("secretive", "variables", environment_name=environment).remote()
     assert (seen["NAMED_KEY"], seen["PLAIN_KEY"]) == ("named-value", "plain-value")
     assert not [name for name in seen if "TOKEN" in name or name == "DEPLOYER_CANARY"]

@@ -19,7 +19,7 @@ import pytest
 from tests.contract.conftest import REAL, LocalModal
 
 pytestmark = pytest.mark.skipif(REAL, reason="NOT RUN on Modal itself: tests local Modal's own program")
-APP = '''
+APP = """
 import time
 
 import modal
@@ -40,7 +40,7 @@ class Box:
     def sleep(self, seconds):
         time.sleep(seconds)
         return self.name
-'''
+"""
 
 
 @pytest.fixture
@@ -123,7 +123,9 @@ def test_it_listens_on_loopback_only(own: LocalModal) -> None:
     own.start()
     port = int(own.settings["LOCAL_MODAL_PORT"])
     listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    addresses = {entry[1].split(":")[0] for entry in listening if entry[3] == "0A" and int(entry[1].split(":")[1], 16) == port}
+    addresses = {
+        entry[1].split(":")[0] for entry in listening if entry[3] == "0A" and int(entry[1].split(":")[1], 16) == port
+    }
     assert addresses == {"0100007F"}
 
 

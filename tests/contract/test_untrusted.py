@@ -15,7 +15,7 @@ from modal_proto import api_pb2
 from local_modal.rpc import access
 from tests.contract.conftest import Deploy, LocalModal, lookup
 
-SOURCE = '''
+SOURCE = """
     import asyncio
     import os
     import pickle
@@ -160,7 +160,7 @@ SOURCE = '''
     @app.function(image=image, timeout=20)
     def helper(number):
         return number * 21
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def canary(tmp_path: Path) -> Path:
 
 
 def test_a_pickled_result_is_refused_where_the_definition_allows_data_only(liar: modal.cls.Obj, canary: Path) -> None:
-    with pytest.raises(modal.exception.RemoteError, match="refused.*PICKLE"):
+    with pytest.raises(modal.exception.RemoteError, match=r"refused.*PICKLE"):
         liar.pickled_success.remote(str(canary))
     assert not canary.exists()
 
@@ -187,7 +187,8 @@ def test_a_pickled_exception_comes_back_as_text(liar: modal.cls.Obj, canary: Pat
     assert not canary.exists()
 
 
-def test_the_same_pickles_run_in_a_caller_that_allows_them(deploy: Deploy, environment: str, liar: object, canary: Path) -> None:
+@pytest.mark.usefixtures("liar")
+def test_the_same_pickles_run_in_a_caller_that_allows_them(environment: str, canary: Path) -> None:
     """The control: without the restriction these attacks succeed, so the tests above prove something."""
     free = lookup("liars", "Free", environment)
     free.pickled_success.remote(str(canary))
@@ -201,7 +202,7 @@ def test_statuses_that_are_the_control_planes_to_say_are_refused(liar: modal.cls
 
 
 def test_a_blob_as_a_result_is_refused(liar: modal.cls.Obj) -> None:
-    with pytest.raises(modal.exception.RemoteError, match="refused.*blob"):
+    with pytest.raises(modal.exception.RemoteError, match=r"refused.*blob"):
         liar.blob.remote()
 
 
@@ -222,28 +223,30 @@ def input_of(local: LocalModal, call_id: str) -> str:
     raise AssertionError("the container printed nothing")
 
 
-def test_a_restricted_container_may_call_nothing_but_its_own_life(local: LocalModal, liar: modal.cls.Obj) -> None:
+@pytest.mark.usefixtures("local")
+def test_a_restricted_container_may_call_nothing_but_its_own_life(liar: modal.cls.Obj) -> None:
     answer = liar.refused_rpcs.remote()
     assert answer["others"] == {}
     methods = api_pb2.DESCRIPTOR.services_by_name["ModalClient"].methods
     assert answer["refused"] == sum(method.name not in access.RESTRICTED_CONTAINER for method in methods)
 
 
-def test_a_container_without_restriction_may_call_deployed_functions(
-    deploy: Deploy, environment: str, liar: object
-) -> None:
+@pytest.mark.usefixtures("liar")
+def test_a_container_without_restriction_may_call_deployed_functions(environment: str) -> None:
     assert lookup("liars", "Free", environment).call_another.remote() == 42
 
 
 @pytest.mark.parametrize("method", ["flood", "big"])
-def test_too_much_data_is_refused_with_its_limit(local: LocalModal, liar: modal.cls.Obj, method: str) -> None:
+@pytest.mark.usefixtures("local")
+def test_too_much_data_is_refused_with_its_limit(liar: modal.cls.Obj, method: str) -> None:
     with pytest.raises(modal.exception.RemoteError, match=r"refused.*33554432"):
         getattr(liar, method).remote(40 << 20)
     assert liar.sleep.remote(0) == "mine"
 
 
+@pytest.mark.usefixtures("local")
 def test_a_flood_of_output_is_cut_and_the_call_goes_on(
-    local: LocalModal, liar: modal.cls.Obj, cli: Callable[..., CompletedProcess[str]]
+    liar: modal.cls.Obj, cli: Callable[..., CompletedProcess[str]]
 ) -> None:
     assert liar.shout.remote(16 << 20) == "done"
     end = time.monotonic() + 20

@@ -1,4 +1,4 @@
-"""Loads the engine once, with the warnings that it and its dependencies raise on the way: they are not this project's."""
+"""Loads the engine once, past the warnings that it and its dependencies raise: they are not this project's."""
 
 import os
 import warnings

@@ -238,9 +238,8 @@ class Run:
     plane: Plane
 
     async def answer(self, timeout: float = 20) -> dict[str, Any]:
-        await asyncio.wait(
-            [self.plane.output, self.container.exited], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-        )
+        either: list[asyncio.Future[Any]] = [self.plane.output, self.container.exited]
+        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if self.plane.output.done():
             return self.plane.output.result()
         assert self.container.exited.done(), "neither an output nor an exit in time"
@@ -343,13 +342,18 @@ class Host:
         os.close(self._log_fd)
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 async def gone(pidfds: list[int], timeout: float = 10) -> bool:
     """Whether all these processes end in time."""
     loop = asyncio.get_running_loop()
     ended = []
     for pidfd in pidfds:
         future = loop.create_future()
-        loop.add_reader(pidfd, lambda future=future: future.done() or future.set_result(None))
+        loop.add_reader(pidfd, _resolve, future)
         ended.append(future)
     _, pending = await asyncio.wait(ended, timeout=timeout)
     for pidfd in pidfds:

@@ -21,7 +21,8 @@ DENY, MISSING = 0x0005_0000 | errno.EPERM, 0x0005_0000 | errno.ENOSYS
 def decide(program: bytes, number: int, *arguments: int, architecture: int = X86_64) -> int:
     data = struct.pack("<IIQ6Q", number, architecture, 0, *arguments, *[0] * (6 - len(arguments)))
     steps = list(struct.iter_unpack("HBBI", program))
-    accumulator = position = 0
+    accumulator: int = 0
+    position: int = 0
     while True:
         code, jump_true, jump_false, k = steps[position]
         position += 1
@@ -35,7 +36,7 @@ def decide(program: bytes, number: int, *arguments: int, architecture: int = X86
             case 0x35:
                 position += jump_true if accumulator >= k else jump_false
             case 0x06:
-                return k
+                return int(k)
             case _:
                 raise AssertionError(f"unknown instruction {code:#x}")
 
@@ -77,6 +78,8 @@ def test_every_other_number_is_denied() -> None:
         ("mmap", (0, 4096, 3, 0x21), DENY),  # shared, anonymous
         ("mmap", (0, 4096, 3, 0x23), DENY),  # shared and validated, anonymous
         ("socketpair", (1, 1, 0), ALLOW),
+        ("socketpair", (1, 0x80801, 0), ALLOW),  # close-on-exec, non-blocking
+        ("socketpair", (1, 2, 0), DENY),  # datagrams
         ("socketpair", (2, 1, 0), DENY),
         ("socketpair", (1 << 32 | 1, 1, 0), DENY),
         ("socket", (1, 1, 0), DENY),

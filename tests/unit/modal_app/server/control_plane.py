@@ -1,4 +1,4 @@
-"""A control plane that answers what calling a function takes, over Modal's own protocol, with outputs that tests choose.
+"""A control plane that answers what calling a function takes, in Modal's protocol, with outputs that tests choose.
 
 The client is the real one, through a real socket. A "container" is a function from the pickled input to the output that
 it puts; `sandbox` is one that runs the real sandbox code, `forged` ones send what a hostile container may send.
@@ -43,6 +43,30 @@ def forged(item: Output) -> Container:
     return lambda _: item
 
 
+def handle() -> api_pb2.FunctionHandleMetadata:
+    """Metadata of a class with the app's two methods and its parameter, as a deploy registers them."""
+    parameter = api_pb2.ClassParameterSpec(name="workspace_id", type=api_pb2.PARAM_TYPE_STRING)
+    parameter.full_type.base_type = api_pb2.PARAM_TYPE_STRING
+    return api_pb2.FunctionHandleMetadata(
+        function_name="Executor.*",
+        function_type=api_pb2.Function.FUNCTION_TYPE_FUNCTION,
+        is_method=True,
+        class_parameter_info=api_pb2.ClassParameterInfo(
+            format=api_pb2.ClassParameterInfo.PARAM_SERIALIZATION_FORMAT_PROTO, schema=[parameter]
+        ),
+        method_handle_metadata={
+            name: api_pb2.FunctionHandleMetadata(
+                function_name=f"Executor.{name}",
+                use_method_name=name,
+                function_type=api_pb2.Function.FUNCTION_TYPE_FUNCTION,
+                max_object_size_bytes=2**30,
+                supported_output_formats=[CBOR],
+            )
+            for name in METHODS
+        },
+    )
+
+
 @dataclass
 class ControlPlane:
     """What the plane does and what it was asked; change it between calls."""
@@ -61,7 +85,7 @@ class ControlPlane:
     calls: list[str] = field(default_factory=list)
     bound: list[dict[str, str]] = field(default_factory=list)
     inputs: list[api_pb2.FunctionInput] = field(default_factory=list)
-    metadata: api_pb2.FunctionHandleMetadata = field(default_factory=lambda: handle())
+    metadata: api_pb2.FunctionHandleMetadata = field(default_factory=handle)
 
     async def answer(self, name: str, request: Any, metadata: Any) -> Any:
         self.calls.append(name)
@@ -117,29 +141,6 @@ class ControlPlane:
         return api_pb2.BlobGetResponse(download_url=self.blob_url)
 
 
-def handle() -> api_pb2.FunctionHandleMetadata:
-    """Metadata of a class with the app's two methods and its parameter, as a deploy registers them."""
-    parameter = api_pb2.ClassParameterSpec(name="workspace_id", type=api_pb2.PARAM_TYPE_STRING)
-    parameter.full_type.base_type = api_pb2.PARAM_TYPE_STRING
-    return api_pb2.FunctionHandleMetadata(
-        function_type=api_pb2.Function.FUNCTION_TYPE_FUNCTION,
-        is_method=True,
-        class_parameter_info=api_pb2.ClassParameterInfo(
-            format=api_pb2.ClassParameterInfo.PARAM_SERIALIZATION_FORMAT_PROTO, schema=[parameter]
-        ),
-        method_handle_metadata={
-            name: api_pb2.FunctionHandleMetadata(
-                function_name=f"Executor.{name}",
-                use_method_name=name,
-                function_type=api_pb2.Function.FUNCTION_TYPE_FUNCTION,
-                max_object_size_bytes=2**30,
-                supported_output_formats=[CBOR],
-            )
-            for name in METHODS
-        },
-    )
-
-
 def serve(plane: ControlPlane) -> Callable[[], None]:
     """Serves `plane` on a loopback port, from a thread of its own; gives the function that ends it."""
     loop = asyncio.new_event_loop()
@@ -149,7 +150,7 @@ def serve(plane: ControlPlane) -> Callable[[], None]:
     async def run() -> None:
         server = Server([_servicer(plane)])
         await server.start("127.0.0.1", 0)
-        (socket,) = server._server.sockets  # type: ignore[union-attr]
+        (socket,) = server._server.sockets
         plane.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
         ready.set()
         await stop.wait()

@@ -1,4 +1,4 @@
-"""What a hostile container may send, and what becomes of it: nothing of it runs in this process, or fills its memory."""
+"""What a hostile container may send, and what becomes of it: nothing runs in this process, or fills its memory."""
 
 import pickle
 import threading

@@ -1,0 +1,87 @@
+"""Waiting for outputs."""
+
+import asyncio
+
+import pytest
+from modal_proto import api_pb2
+
+from local_modal.scheduler import results
+from local_modal.scheduler.calls import Call, Calls, Input
+from local_modal.store.functions import BoundFunction
+
+FUNCTION = BoundFunction("fu-bound", "fu-base", b"")
+
+
+def make_call(inputs: int = 1) -> tuple[Call, list[Input]]:
+    call = Call(FUNCTION, "ap-1", api_pb2.FUNCTION_CALL_TYPE_MAP, api_pb2.FUNCTION_CALL_INVOCATION_TYPE_SYNC)
+    return call, call.add(api_pb2.FunctionPutInputsItem(idx=index) for index in range(inputs))
+
+
+def finish(call: Call, entry: Input) -> None:
+    call.finish(entry, api_pb2.FunctionGetOutputsItem(result=results.terminated()))
+
+
+def request(**fields: object) -> api_pb2.FunctionGetOutputsRequest:
+    return api_pb2.FunctionGetOutputsRequest(**fields)  # type: ignore[arg-type]
+
+
+async def test_a_waiting_caller_is_woken_by_the_output() -> None:
+    call, (entry,) = make_call()
+    waiting = asyncio.create_task(call.wait_outputs(request(timeout=30.0, last_entry_id="0-0")))
+    await asyncio.sleep(0)
+    finish(call, entry)
+    response = await asyncio.wait_for(waiting, 5)
+    assert [item.input_id for item in response.outputs] == [entry.input_id]
+    assert response.num_unfinished_inputs == 0
+
+
+async def test_without_an_output_the_answer_comes_with_the_timeout() -> None:
+    call, _ = make_call()
+    response = await asyncio.wait_for(call.wait_outputs(request(timeout=0.01)), 5)
+    assert (list(response.outputs), response.num_unfinished_inputs) == ([], 1)
+
+
+async def test_a_caller_that_says_what_it_saw_gets_what_follows() -> None:
+    call, entries = make_call(3)
+    finish(call, entries[2])
+    first = await call.wait_outputs(request(timeout=1.0))
+    finish(call, entries[0])
+    second = await call.wait_outputs(request(timeout=1.0, last_entry_id=first.last_entry_id))
+    assert ([item.idx for item in first.outputs], [item.idx for item in second.outputs]) == ([2], [0])
+
+
+@pytest.mark.parametrize(("first", "last", "expected"), [(0, 0, [0]), (1, 2, [1, 2]), (5, 9, [])])
+async def test_outputs_are_narrowed_to_a_range_of_indices(first: int, last: int, expected: list[int]) -> None:
+    call, entries = make_call(3)
+    for entry in entries:
+        finish(call, entry)
+    response = await call.wait_outputs(request(timeout=0.0, start_idx=first, end_idx=last))
+    assert [item.idx for item in response.outputs] == expected
+
+
+async def test_a_retried_input_is_waited_for_by_its_attempt() -> None:
+    call, (entry,) = make_call()
+    finish(call, entry)
+    entry.retries, entry.done = 1, False
+    name = f"{entry.input_id}:1"
+    assert not (await call.wait_outputs(request(timeout=0.0, input_jwts=[name]))).outputs
+    finish(call, entry)
+    assert len((await call.wait_outputs(request(timeout=0.0, input_jwts=[name]))).outputs) == 1
+
+
+def test_arguments_are_let_go_when_their_output_is_there() -> None:
+    call, (entry,) = make_call()
+    entry.payload.args = b"x" * 1000
+    finish(call, entry)
+    assert not entry.payload.args
+
+
+def test_finished_calls_go_when_their_time_is_over() -> None:
+    calls = Calls(result_ttl=0)
+    call, (entry,) = make_call()
+    calls.add(call)
+    calls.add(make_call()[0])
+    assert calls.get(call.call_id) is call
+    finish(call, entry)
+    calls.add(make_call()[0])
+    assert calls.get(call.call_id) is None

@@ -1,0 +1,53 @@
+"""Blobs."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from local_modal.errors import LocalModalError
+from local_modal.store.blobs import Blobs
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def test_an_uploaded_blob_is_read_back_whole(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs", 100, 60)
+    blob_id, key = blobs.reserve(6)
+    assert blobs.path(blob_id) is None
+    assert await blobs.write(blob_id, chunks(b"abc", b"def")) == hashlib.md5(b"abcdef").hexdigest()  # noqa: S324
+    assert await blobs.read(blob_id) == b"abcdef"
+    assert blobs.opens(blob_id, key)
+    assert not blobs.opens(blob_id, key + "x")
+    assert not blobs.opens("bl-other", key)
+
+
+@pytest.mark.parametrize("parts", [(b"1234567",), (b"12345",), (b"1234", b"5678")])
+async def test_more_or_less_than_announced_is_refused_and_leaves_nothing(
+    tmp_path: Path, parts: tuple[bytes, ...]
+) -> None:
+    blobs = Blobs(tmp_path / "blobs", 100, 60)
+    blob_id, _ = blobs.reserve(6)
+    with pytest.raises(LocalModalError, match="6 bytes"):
+        await blobs.write(blob_id, chunks(*parts))
+    assert await blobs.read(blob_id) is None
+    assert list((tmp_path / "blobs").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [101, -1])
+def test_a_size_over_the_limit_is_refused(tmp_path: Path, size: int) -> None:
+    with pytest.raises(LocalModalError, match="100 bytes"):
+        Blobs(tmp_path / "blobs", 100, 60).reserve(size)
+
+
+async def test_a_blob_goes_when_its_time_is_over(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs", 100, 0)
+    blob_id, _ = blobs.reserve(1)
+    await blobs.write(blob_id, chunks(b"x"))
+    blobs.reserve(1)
+    assert blobs.path(blob_id) is None
+    assert not (tmp_path / "blobs" / blob_id).exists()

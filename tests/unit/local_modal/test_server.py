@@ -1,0 +1,129 @@
+"""What the control plane serves, on its one port."""
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import grpclib.client
+import pytest
+from google.protobuf.empty_pb2 import Empty
+from grpclib import GRPCError, Status
+from modal_proto import api_grpc, api_pb2
+
+from local_modal.errors import LocalModalError
+from local_modal.rpc import access
+from local_modal.runtime.policy import Policy
+from local_modal.server import ControlPlane, listening_socket, served_methods
+from local_modal.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+async def plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
+    settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache", port=0, max_input_bytes=1 << 20)
+    control_plane = ControlPlane(settings, Policy())
+    await control_plane.start()
+    yield control_plane
+    await control_plane.stop()
+
+
+@pytest.fixture
+async def channel(plane: ControlPlane) -> AsyncIterator[grpclib.client.Channel]:
+    opened = grpclib.client.Channel("127.0.0.1", plane.plane.settings.port)
+    yield opened
+    opened.close()
+
+
+def token(plane: ControlPlane) -> dict[str, str]:
+    credentials = plane.plane.credentials
+    return {"x-modal-token-id": credentials.token_id, "x-modal-token-secret": credentials.token_secret}
+
+
+async def test_health_is_served_over_http_without_a_token(plane: ControlPlane) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{plane.plane.settings.url}/health") as answer:
+        assert answer.status == 200
+        facts = json.loads(await answer.text())
+    assert facts["status"] == "ok"
+    assert not set(token(plane).values()) & set(map(str, facts.values()))
+
+
+async def test_grpc_is_served_on_the_same_port(plane: ControlPlane, channel: grpclib.client.Channel) -> None:
+    hello = await api_grpc.ModalClientStub(channel).ClientHello(Empty(), metadata=token(plane))
+    assert hello.image_builder_version
+
+
+async def test_every_rpc_needs_the_token(plane: ControlPlane, channel: grpclib.client.Channel) -> None:
+    stub = api_grpc.ModalClientStub(channel)
+    wrong = {**token(plane), "x-modal-token-secret": "wrong"}
+    for metadata in ({}, wrong):
+        with pytest.raises(GRPCError) as caught:
+            await stub.SecretList(api_pb2.SecretListRequest(), metadata=metadata)
+        assert caught.value.status is Status.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("name", sorted(access.CONTAINER_ONLY))
+async def test_an_account_can_not_pose_as_a_container(
+    plane: ControlPlane, channel: grpclib.client.Channel, name: str
+) -> None:
+    method = getattr(api_grpc.ModalClientStub(channel), name)
+    with pytest.raises(GRPCError) as caught:
+        await method(method.request_type(), metadata=token(plane))
+    assert caught.value.status is Status.PERMISSION_DENIED
+
+
+async def test_a_message_over_the_limit_is_refused_before_it_is_read(
+    plane: ControlPlane, channel: grpclib.client.Channel
+) -> None:
+    async def announce(size: int) -> None:
+        method = api_grpc.ModalClientStub(channel).ClientHello
+        async with method.open(metadata=token(plane)) as stream:
+            await stream.send_request()
+            await stream._stream.send_data(struct.pack(">?I", False, size) + b"x" * 100)
+            await asyncio.wait_for(stream.recv_message(), 5)
+
+    with pytest.raises(GRPCError) as caught:
+        await announce((1 << 32) - 1)
+    assert caught.value.status is Status.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("noise", [b"\x00\x01\x02garbage", b"PRI but not quite HTTP/2\r\n\r\n", b"GET", b""])
+async def test_noise_on_the_port_ends_that_connection_only(
+    plane: ControlPlane, channel: grpclib.client.Channel, noise: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", plane.plane.settings.port)
+    writer.write(noise)
+    writer.write_eof()
+    await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await api_grpc.ModalClientStub(channel).ClientHello(Empty(), metadata=token(plane))
+
+
+async def test_a_blob_is_reached_with_its_own_key_only(plane: ControlPlane) -> None:
+    blob_id, key = plane.plane.blobs.reserve(3)
+    base = f"{plane.plane.settings.url}/blobs/{blob_id}"
+    async with aiohttp.ClientSession() as session:
+        for wrong in ("wrong", "%2e%2e"):
+            async with session.put(f"{base}/{wrong}", data=b"abc") as answer:
+                assert answer.status == 404
+        async with session.put(f"{base}/{key}", data=b"abcd") as answer:
+            assert (answer.status, "3 bytes" in await answer.text()) == (400, True)
+        async with session.put(f"{base}/{key}", data=b"abc") as answer:
+            assert answer.status == 200
+        async with session.get(f"{base}/{key}") as answer:
+            assert await answer.read() == b"abc"
+
+
+def test_a_taken_port_is_said_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(LocalModalError, match="--port"):
+        listening_socket(Settings(port=taken.getsockname()[1]))
+
+
+def test_the_document_lists_exactly_the_rpcs_that_are_served(plane: ControlPlane) -> None:
+    text = (ROOT / "docs/local-modal.md").read_text()
+    listed = set(text.split("<!-- served -->")[1].replace(",", " ").replace("`", " ").split())
+    assert listed == set(served_methods(plane.services))
