@@ -83,6 +83,7 @@ def run(settings: Settings, policy: Policy) -> None:
     Raises:
         LocalModalError: another one runs, the port is taken, the store can't be used.
     """
+    os.umask(0o022)  # containers read what is laid out for them as another user; what is secret is 0600 or behind 0700
     with _take_lock(settings.home):
         record = settings.home / RECORD
         try:

@@ -22,7 +22,7 @@ from local_modal.images import ImageStore
 from local_modal.plane import Plane
 from local_modal.rpc import apps, calls, containers, functions, logs, objects, secrets, workspace
 from local_modal.rpc.service import Service
-from local_modal.rpc.transport import Account, Method, Transport, handlers
+from local_modal.rpc.transport import FRAMING_BYTES, Account, Method, Transport, handlers
 from local_modal.runtime.policy import Policy
 from local_modal.scheduler.launch import Launch
 from local_modal.scheduler.logs import LogWriter
@@ -108,6 +108,7 @@ class ControlPlane:
         )
         if self.plane.environments.get(settings.environment) is None:
             self.plane.environments.create(settings.environment)
+        self.plane.apps.stop_left_over()
         images = objects.ImageService(self.plane)
         apps_service = apps.AppService(self.plane)
         self.services: list[Service] = [apps_service, *(family(self.plane) for family in FAMILIES), images]
@@ -154,7 +155,8 @@ class ControlPlane:
                 Status.UNAUTHENTICATED,
                 "The token is not this local Modal's: `local-modal env` prints the one to use.",
             )
-        return Account(token_id, str(metadata.get("x-modal-client-version", "")))
+        version = str(metadata.get("x-modal-client-version", ""))
+        return Account(token_id, version, self.plane.settings.max_input_bytes + FRAMING_BYTES)
 
 
 class FirstBytes(asyncio.Protocol):

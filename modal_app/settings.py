@@ -69,7 +69,7 @@ class Limits(Settings):
 
     result_bytes: int = 128 * 1024 * 1024
     result_values: int = 1_000_000
-    """Values in one result, counted as the items of its encoding: bounds the memory that small items take."""
+    """Values in one result (a NumPy scalar counts as seven, its fields): bounds the memory that small values take."""
     result_depth: int = 48
     image_pixels: int = 128 * 1024 * 1024
     """Height times width of one image."""

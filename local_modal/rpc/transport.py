@@ -30,7 +30,8 @@ SERVICE = api_pb2.DESCRIPTOR.services_by_name["ModalClient"]
 PREFIX = struct.Struct(">?I")
 """gRPC's own framing: a flag that says whether the message is compressed, and its length (bytes)."""
 WINDOW_BYTES = 8 << 20
-MAX_CLIENT_MESSAGE = 640 << 20
+FRAMING_BYTES = 1 << 20
+"""What a message may measure beyond the arguments that it carries."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Account:
 
     token_id: str
     client_version: str
+    max_message_bytes: int
+
+    def left_bytes(self) -> int:
+        """How large its next message may be."""
+        return self.max_message_bytes
 
 
 Caller = Account | Task
@@ -101,7 +107,7 @@ async def _receive(stream: Any, request_type: type[Message]) -> Message:
     compressed, length = PREFIX.unpack(prefix)
     if compressed:
         raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not served")
-    limit = caller.left_bytes() if isinstance(caller, Task) else MAX_CLIENT_MESSAGE
+    limit = caller.left_bytes()
     if length > limit:
         if isinstance(caller, Task):
             caller.too_much(length)

@@ -127,10 +127,6 @@ class Calls:
         """Its caller has everything."""
         self._calls.pop(call.call_id, None)
 
-    def find_input(self, input_id: str) -> Input | None:
-        """The input of that id, in any call."""
-        return next((call.inputs[input_id] for call in self._calls.values() if input_id in call.inputs), None)
-
     def running(self) -> list[Call]:
         """Calls with inputs left."""
         return [call for call in self._calls.values() if call.unfinished]

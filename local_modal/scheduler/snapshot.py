@@ -45,7 +45,13 @@ class Snapshot:
         """A container for `task`, whose socket's other end is `end`; raises what `ready` raises."""
         zygote = await self.ready()
         state = {"task_id": task.task_id, "function_id": self._bound.bound_id}
-        return await zygote.fork(task.task_id, end, task.log.write_fd, state)
+        seconds = self._host.settings.start_deadline
+        try:
+            return await asyncio.wait_for(zygote.fork(task.task_id, end, task.log.write_fd, state), seconds)
+        except TimeoutError as error:
+            await zygote.close()
+            what = f"the snapshot's process did not fork a container within {seconds:g} s; it is taken anew"
+            raise StartError(results.internal_failure(what)) from error
 
     async def _take(self) -> Zygote:
         host = self._host

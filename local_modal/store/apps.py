@@ -105,6 +105,13 @@ class Apps:
         rows = self._database.all("SELECT * FROM apps WHERE state IN (?, ?, ?)", *LIVE_STATES)
         return [App(**dict(row)) for row in rows]
 
+    def stop_left_over(self) -> None:
+        """Apps whose client was there only as long as the last control plane: they have ended with it."""
+        self._database.run(
+            "UPDATE apps SET state = ?, stopped_at = ? WHERE state IN (?, ?)",
+            *(api_pb2.APP_STATE_STOPPED, time.time(), api_pb2.APP_STATE_EPHEMERAL, api_pb2.APP_STATE_INITIALIZING),
+        )
+
     def set_state(self, app_id: str, state: int) -> None:
         """Stopping frees the app's name."""
         stopped = state == api_pb2.APP_STATE_STOPPED

@@ -65,7 +65,7 @@ class Encoder(_Walk):
         self._by_type = {python_type: kind for kind in self.kinds for python_type in kind.types}
         self._open: set[int] = set()
         self._bytes = 0
-        self._values = 0
+        self._items = 0
 
     def encode(self, value: Any) -> Any:
         """`value` as data.
@@ -73,9 +73,7 @@ class Encoder(_Walk):
         Raises:
             ContractError: something in it can't be data, contains itself, or exceeds a limit.
         """
-        self._values += 1
-        if self._values > self.limits.result_values:
-            raise self.error(f"brings the result to more than {self.limits.result_values:,} values")
+        self._count(1)
         kind = type(value)
         if value is None or kind is bool or kind is float:
             return value
@@ -107,6 +105,11 @@ class Encoder(_Walk):
                 f"brings the result to more than {self.limits.result_bytes:,} bytes; return less, or smaller images"
             )
 
+    def _count(self, items: int) -> None:
+        self._items += items
+        if self._items > self.limits.result_values:
+            raise self.error(f"brings the result to more than {self.limits.result_values:,} values")
+
     def _composite(self, value: Any) -> Any:
         if id(value) in self._open:
             raise self.error("contains itself; a result must be a tree")
@@ -115,6 +118,7 @@ class Encoder(_Walk):
             if type(value) is list:
                 return self.items(value)
             if type(value) is dict and _stands_for_itself(value):
+                self._count(len(value))
                 self.spend(sum(map(len, value)))
                 return {key: self.child(f"[{key!r}]", item) for key, item in value.items()}
             return self._tagged(self._kind_of(value), value)
@@ -131,7 +135,9 @@ class Encoder(_Walk):
         raise self.error(f"is of type {name}, which can't leave the sandbox; return numbers, text, arrays or images")
 
     def _tagged(self, name: str, value: Any) -> Fields:
-        return {KIND: name, **self._by_name[name].encode(value, self)}
+        kind = self._by_name[name]
+        self._count(2 + 2 * len(kind.fields))
+        return {KIND: name, **kind.encode(value, self)}
 
     def _text(self, value: str) -> Any:
         self.spend(len(value))

@@ -26,6 +26,7 @@ MAX_CHAIN = 8
 MAX_NAME_CHARS = 200
 MAX_TRACES = 1000
 _ENVELOPE_DEPTH = 8
+_ENVELOPE_ITEMS = 10_000
 _DEPTH_PER_LEVEL = 3
 _STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -115,7 +116,7 @@ def decode_response(data: bytes, limits: Limits) -> Response:
     if len(data) > limits.answer_bytes:
         raise ContractError(f"the answer has {len(data):,} bytes")
     depth = limits.result_depth * _DEPTH_PER_LEVEL + _ENVELOPE_DEPTH
-    envelope = cbor.decode(data, max_depth=depth, max_items=limits.result_values)
+    envelope = cbor.decode(data, max_depth=depth, max_items=2 * limits.result_values + _ENVELOPE_ITEMS)
     decoder = Decoder(limits, KINDS)
     if type(envelope) is dict and type(envelope.get("contract")) is int and envelope["contract"] != CONTRACT_VERSION:
         raise ContractVersionError(

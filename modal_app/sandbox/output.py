@@ -59,7 +59,7 @@ def capture(limit: int) -> Iterator[Printed]:
 
 
 def _below_engine(stream: TextIO) -> TextIO:
-    """What the engine's own capture forwards to, if an earlier run left it in place of `stream`: it comes on top anyway."""
+    """What the engine's own capture, if an earlier run left it in place, forwards to; it comes on top anyway."""
     return stream._original if isinstance(stream, _ThreadDispatchStream) else stream
 
 

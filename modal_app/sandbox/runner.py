@@ -24,6 +24,7 @@ from modal_app.contract.response import Failure, Output, RaisedError, Stage, bui
 from modal_app.sandbox.block import load_block, place_in_workflow
 from modal_app.sandbox.failures import describe
 from modal_app.sandbox.output import Printed, capture, printable
+from modal_app.sandbox.randomness import reseed
 from modal_app.settings import Limits
 
 
@@ -81,6 +82,7 @@ class _Call:
         )
 
     def run(self) -> Any:
+        reseed()
         block_class = load_block(self.code, self.request["block_type"])
         self.stage = "init"
         block = block_class()

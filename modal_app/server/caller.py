@@ -50,9 +50,15 @@ def _off_the_event_loop(action: Callable[[], T]) -> T:
 
     The caller waits either way: the engine is synchronous.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _runs_event_loop():
         return action()
     with ThreadPoolExecutor(1, thread_name_prefix="custom-block-call") as pool:
         return pool.submit(copy_context().run, action).result()
+
+
+def _runs_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -31,7 +31,7 @@ _OUT_OF_MEMORY = frozenset(
 
 def call_error(error: Exception, record: gate.CallRecord, block_type: str, inputs: Mapping[str, Any]) -> WorkflowError:
     """What `error`, raised while a call was made, means; `record` knows how far the call came."""
-    reason = " ".join(str(error).split())[: gate.MAX_TEXT_CHARS].rstrip(".")
+    reason = "".join(filter(str.isprintable, " ".join(str(error).split())[: gate.MAX_TEXT_CHARS])).rstrip(".")
     case = _Case(reason, record, block_type)
     for types, explain in _EXPLANATIONS:
         if isinstance(error, types):
@@ -81,7 +81,8 @@ class _Case:
         return _error("quota", f"Modal has no room for `{self.block}`: {self.reason}. Try again, or raise the quota.")
 
     def lost(self) -> WorkflowError:
-        return _error("container_lost", f"The container of `{self.block}` was lost: {self.reason}. Try again.")
+        problem = f"The container of `{self.block}` was lost: {self.reason}."
+        return _error("container_lost", f"{problem} Try again; if it is lost again, check what the block does.")
 
     def container(self) -> WorkflowError:
         if self.record.status in _OUT_OF_MEMORY:

@@ -7,10 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("DISABLE_VERSION_CHECK", "True")
+os.environ.setdefault("TELEMETRY_OPT_OUT", "True")
+
+with warnings.catch_warnings():  # the engine's own, about its own packages; what comes back is of its types
+    warnings.simplefilter("ignore")
+    import inference.core  # noqa: F401 - first: it installs the configuration that the engine reads
+    import roboflow_workflows.execution_engine.entities.base  # noqa: F401
 
 from tests.chain.server import ROOT, Server
 from tests.contract.conftest import LocalModal

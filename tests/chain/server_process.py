@@ -1,4 +1,4 @@
-"""The process of a test's inference server: `python -m tests.chain.server_process FD` answers requests over a socket."""
+"""The process of a test's inference server: `python -m tests.chain.server_process FD` answers over a socket."""
 
 import contextlib
 import io

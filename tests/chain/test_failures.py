@@ -2,6 +2,7 @@
 
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def fail(server: Server, canary: Path, **settings: str) -> Failure:
 
 
 @pytest.fixture(scope="module")
-def patient(plane: LocalModal) -> "Server":
+def patient(plane: LocalModal) -> Iterator[Server]:
     """A server whose connection is changed between tests; it gives each step of a call a few seconds."""
     with Server({**plane.client_env(), "CUSTOM_BLOCKS_STEP_SECONDS": STEP_SECONDS}) as server:
         yield server
@@ -53,9 +54,7 @@ def test_a_control_plane_that_is_down(patient: Server, canary: Path) -> None:
     assert "MODAL_SERVER_URL" in error.message
 
 
-def test_an_app_of_another_contract_version(
-    plane: LocalModal, patient: Server, canary: Path, tmp_path: Path
-) -> None:
+def test_an_app_of_another_contract_version(plane: LocalModal, patient: Server, canary: Path, tmp_path: Path) -> None:
     change = (f"CONTRACT_VERSION = {CONTRACT_VERSION}\n", f"CONTRACT_VERSION = {CONTRACT_VERSION + 1}\n")
     deploy(plane, "other-contract", mutated(tmp_path, ("settings.py", *change)))
     url = plane.client_env()["MODAL_SERVER_URL"]

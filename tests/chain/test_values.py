@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import supervision as sv
+from roboflow_workflows.execution_engine.entities.base import Batch, VideoMetadata
 
 from tests.chain.server import Server
 from tests.chain.workflows import IMAGE, PARAMETER, single
@@ -88,8 +89,6 @@ def test_an_image_is_there_to_the_bit_with_its_lineage_and_comes_back_so(server:
 
 
 def test_the_metadata_of_a_videos_frame_comes_back(server: Server) -> None:
-    from roboflow_workflows.execution_engine.entities.base import VideoMetadata  # noqa: PLC0415 - takes seconds
-
     metadata = VideoMetadata(
         video_identifier="camera-1",
         frame_number=42,
@@ -116,8 +115,6 @@ def test_a_batch_arrives_whole_and_its_answer_is_taken_apart(server: Server) -> 
 
 
 def test_a_batch_itself_can_be_a_result(server: Server) -> None:
-    from roboflow_workflows.execution_engine.entities.base import Batch  # noqa: PLC0415 - takes seconds
-
     batch = Batch(content=[1, "two", None], indices=[(0,), (1,), (2,)])
     returned = server.run(ECHO, value=batch).result["value"]
     assert type(returned) is Batch

@@ -4,17 +4,20 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import modal
 import modal.exception
 import pytest
+from modal_proto import api_pb2
 
 from tests.contract.conftest import REAL, LocalModal
 
@@ -229,6 +232,28 @@ def test_killing_a_snapshot_fails_its_calls_and_the_next_call_works(own: LocalMo
     with pytest.raises(modal.exception.InternalFailure):
         call.get(timeout=20)
     assert box(client, "b").sleep.remote(0) == "b"
+
+
+def test_a_snapshot_that_does_not_answer_is_taken_anew(own: LocalModal, client: modal.Client) -> None:
+    assert box(client, "a").sleep.remote(0) == "a"
+    own.run("stop")
+    LocalModal(own.home, {**own.settings, "LOCAL_MODAL_START_DEADLINE": "1", "LOCAL_MODAL_PREFORK": "0"}).start()
+    assert box(client, "a").sleep.remote(0) == "a"
+    for child in descendants(pid_of(own)):
+        os.kill(child, signal.SIGSTOP)
+    with pytest.raises(modal.exception.InternalFailure, match="taken anew"):
+        box(client, "b").sleep.remote(0)
+    assert box(client, "b").sleep.remote(0) == "b"
+
+
+def test_an_app_of_a_client_that_is_gone_has_ended_after_a_restart(own: LocalModal, client: modal.Client) -> None:
+    left = modal.App("left-over")
+    with left.run(client=client, environment_name="main", detach=False):
+        own.run("stop")
+        own.start()
+        with closing(sqlite3.connect(own.home / "store.sqlite3")) as store:
+            states = dict(store.execute("SELECT description, state FROM apps"))
+    assert states == {"survives": api_pb2.APP_STATE_DEPLOYED, "left-over": api_pb2.APP_STATE_STOPPED}
 
 
 def test_reset_starts_with_new_credentials_and_no_apps(own: LocalModal, client: modal.Client) -> None:

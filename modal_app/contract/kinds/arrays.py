@@ -15,6 +15,7 @@ _DTYPE = re.compile(
     r"\|(b1|i1|u1|S[1-9]\d{0,8})|[<>](i[248]|u[248]|f[248]|c8|c16|U[1-9]\d{0,8}|[mM]8(\[\d{0,9}[a-zA-Zμ]{1,7}\])?)"
 )
 ARRAY_FIELDS = ("dtype", "shape", "order", "data")
+SCALAR_FIELDS = ("dtype", "data")
 
 
 def encode_array(array: np.ndarray[Any, Any], encoder: Encoder) -> Fields:
@@ -62,13 +63,12 @@ def _decode_ndarray(fields: Fields, decoder: Decoder) -> np.ndarray[Any, Any]:
 
 
 def _encode_scalar(value: np.generic, encoder: Encoder) -> Fields:
-    return encode_array(np.asarray(value), encoder)
+    fields = encode_array(np.asarray(value), encoder)
+    return {name: fields[name] for name in SCALAR_FIELDS}
 
 
 def _decode_scalar(fields: Fields, decoder: Decoder) -> Any:
-    if fields["shape"] != []:
-        raise decoder.error("is a NumPy scalar with a shape")
-    return decode_array(fields, decoder)[()]
+    return decode_array({**fields, "shape": [], "order": "C"}, decoder)[()]
 
 
 def _dtype(text: str, decoder: Decoder) -> np.dtype[Any]:
@@ -99,5 +99,5 @@ def _check_elements(flat: np.ndarray[Any, Any], decoder: Decoder) -> None:
 
 KINDS = (
     Kind("ndarray", (np.ndarray,), ("shape", "array", "objects"), _encode_ndarray, _decode_ndarray),
-    Kind("scalar", (np.generic,), ARRAY_FIELDS, _encode_scalar, _decode_scalar, subclasses=True),
+    Kind("scalar", (np.generic,), SCALAR_FIELDS, _encode_scalar, _decode_scalar, subclasses=True),
 )

@@ -64,4 +64,8 @@ def refused() -> str:
 
 
 def _send_forged(payload: bytes, status: int) -> WorkflowError | None:
-    return server.error_of(lambda: server.run_block(FORGE, imports=IMPORTS, payload=payload, status=status, note=NOTE))
+    return server.error_of(
+        lambda: server.run_block(
+            FORGE, f"smoke-hostile-{status}", imports=IMPORTS, payload=payload, status=status, note=NOTE
+        )
+    )

@@ -1,12 +1,16 @@
 """A block behaves in the sandbox as it does in the engine's own local execution, which each test runs beside it."""
 
+import random
 import sys
 from typing import Any
 
 import cbor2
 import numpy as np
+import orjson
 import pytest
+import torch
 from modal.exception import InputCancellation
+from roboflow_workflows.core_steps.common.serializers import serialize_wildcard_kind
 from roboflow_workflows.errors import DynamicBlockCodeError
 from roboflow_workflows.execution_engine.entities.base import Batch
 from roboflow_workflows.execution_engine.v1.dynamic_blocks import block_scaffolding
@@ -19,7 +23,7 @@ from modal_app.contract.response import Failure, Frame, Response, decode_respons
 from modal_app.sandbox.runner import execute, validate
 from modal_app.server.code_errors import code_error
 from modal_app.settings import Limits
-from tests.unit.modal_app.contract.test_kinds import detections, image, same
+from tests.unit.modal_app.contract.test_kinds import detections, image, same, video
 
 DEFAULT = Limits()
 CONTEXT = {"step_name": "s", "step_selector": "$steps.s", "block_type": "Block", "workflow_execution_id": "w"}
@@ -119,7 +123,7 @@ SAME: dict[str, tuple[PythonCode, dict[str, Any]]] = {
     ),
     "an image": (
         code("def run(self, i):\n    return {'gray': cv2.cvtColor(i.numpy_image, cv2.COLOR_BGR2GRAY), 'same': i}"),
-        {"i": image()},
+        {"i": image(video_metadata=video())},
     ),
     "detections": (code("def run(self, d):\n    return {'one': d[d.confidence > 0.3], 'all': d}"), {"d": detections()}),
     "debug traces that nobody collects": (code("def run(self):\n    debug_traces.append({'a': 1})\n    return {}"), {}),
@@ -136,6 +140,29 @@ def test_the_same_result(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = locally(source, **inputs)
     monkeypatch.setattr(block_scaffolding, "_LOCAL_SHARED_GLOBALS", {})
     assert same(in_sandbox(source, **inputs), expected)
+
+
+@pytest.mark.parametrize("name", ["an image", "detections", "a batch", "imports of the block"])
+def test_the_json_safe_view_by_inferences_serialiser_is_the_same(name: str) -> None:
+    source, inputs = SAME[name]
+    view, expected = (serialize_wildcard_kind(run(source, **inputs)) for run in (in_sandbox, locally))
+    assert orjson.dumps(view, option=orjson.OPT_SERIALIZE_NUMPY) == orjson.dumps(
+        expected, option=orjson.OPT_SERIALIZE_NUMPY
+    )
+
+
+def test_containers_of_one_snapshot_have_random_numbers_of_their_own() -> None:
+    source = code(
+        "def run(self):\n    return {'n': [random.random(), float(np.random.rand()), float(torch.rand(1))]}",
+        imports=["import random", "import torch"],
+    )
+    results = []
+    for _ in range(2):
+        random.seed(1)
+        np.random.seed(1)
+        torch.manual_seed(1)
+        results.append(in_sandbox(source)["n"])
+    assert all(first != second for first, second in zip(*results, strict=True))
 
 
 RAISES: dict[str, PythonCode] = {

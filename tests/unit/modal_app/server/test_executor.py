@@ -1,5 +1,6 @@
 """A block's run as the engine sees it: the answer of local execution, from the other side of a real Modal client."""
 
+import multiprocessing
 import threading
 from typing import Any
 
@@ -88,6 +89,16 @@ def test_threads_share_the_connection() -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == list(range(12))
+
+
+@pytest.mark.usefixtures("plane")
+def test_a_forked_process_opens_a_connection_of_its_own() -> None:
+    assert run("def run(self): return {'n': 1}") == {"n": 1}
+    process = multiprocessing.get_context("fork").Process(target=run, args=("def run(self): return {'n': 2}",))
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+    assert run("def run(self): return {'n': 3}") == {"n": 3}
 
 
 @pytest.mark.usefixtures("plane")

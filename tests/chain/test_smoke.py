@@ -1,0 +1,169 @@
+"""The smoke test passes on what is deployed, and each of its rows fails when its subject is broken, and no other does."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chain.conftest import deploy, mutated
+from tests.chain.server import ROOT
+from tests.contract.conftest import LocalModal
+
+TIMEOUT = "CUSTOM_BLOCKS_TIMEOUT_SECONDS"
+LIMIT = {TIMEOUT: "4"}
+"""The app's time limit in these tests (s): the real one is waited for elsewhere."""
+
+Change = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Break:
+    """What to break for a row: source of the deployed app, source of the server, settings of the deploy."""
+
+    row: str
+    deployed: tuple[Change, ...] = ()
+    server: tuple[Change, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+BREAKS = (
+    Break("versions", deployed=(("contract/response.py", '"inference": INFERENCE_VERSION,', '"inference": "1.8.2",'),)),
+    Break(
+        "native call",
+        deployed=(
+            ("contract/kinds/times.py", "value.replace(tzinfo=None)", "value.replace(tzinfo=None, microsecond=0)"),
+        ),
+    ),
+    Break(
+        "workspaces are separate",
+        deployed=(("app.py", "single_use_containers=True", "single_use_containers=False"),),
+    ),
+    Break("anonymous policy", server=(("server/policy.py", "if not MODAL_ALLOW_ANONYMOUS_EXECUTION:", "if False:"),)),
+    Break("syntax error", server=(("server/validation.py", "if code_hash not in validated:", "if False:"),)),
+    Break("timeout", settings={TIMEOUT: "2"}),
+    Break(
+        "hostile result",
+        deployed=(("app.py", "    _experimental_restrict_output=True,\n", ""),),
+        server=(
+            (
+                "server/gate.py",
+                'raise RefusedOutputError(f"the container answered in the format {name}, which is not data")',
+                "result.data = cbor2.dumps(cbor2.dumps(__import__('pickle').loads(result.data)))\n"
+                "            output.data_format = api_pb2.DATA_FORMAT_CBOR\n"
+                "            return",
+            ),
+        ),
+    ),
+    Break(
+        "workflow on a picture",
+        deployed=(
+            (
+                "contract/kinds/detections.py",
+                '    if isinstance(columns["mask"], CompactMask):',
+                '    columns["data"] = {}\n    if isinstance(columns["mask"], CompactMask):',
+            ),
+        ),
+    ),
+)
+
+
+def smoke(settings: dict[str, str], source: Path = ROOT, *options: str) -> tuple[int, dict[str, Any]]:
+    """Exit status and report of the command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "modal_app.smoke", "--json", *options],
+        env={**os.environ, **LIMIT, **settings},
+        cwd=source,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.stderr == ""
+    report: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, report
+
+
+def rows(report: dict[str, Any], status: str) -> list[str]:
+    return [check["name"] for check in report["checks"] if check["status"] == status]
+
+
+@pytest.fixture(scope="module")
+def quick_limit(plane: LocalModal) -> str:
+    """An environment where the app has the lowered time limit."""
+    deploy(plane, "quick-limit", **LIMIT)
+    return "quick-limit"
+
+
+@pytest.fixture
+def broken(plane: LocalModal, quick_limit: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Break]:
+    """Deploys the broken app where the break is in it; the server's variables name where."""
+    fault: Break = request.param
+    environment = quick_limit
+    if fault.deployed or fault.settings:
+        environment = fault.row.replace(" ", "-")
+        deploy(plane, environment, mutated(tmp_path / "deployed", *fault.deployed), **{**LIMIT, **fault.settings})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**plane.client_env(), "MODAL_ENVIRONMENT": environment}.items():
+            patch.setenv(name, value)
+        yield fault
+        if environment != quick_limit:
+            command = [sys.executable, "-m", "modal", "environment", "delete", environment, "--yes"]
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def test_every_row_passes_on_what_is_deployed(plane: LocalModal, quick_limit: str) -> None:
+    status, report = smoke({**plane.client_env(), "MODAL_ENVIRONMENT": quick_limit})
+    assert [check for check in report["checks"] if check["status"] != "passed"] == []
+    assert rows(report, "passed") == ["control plane", *(fault.row for fault in BREAKS)]
+    assert report["passed"] is True
+    assert status == 0
+
+
+@pytest.mark.parametrize("broken", BREAKS, indirect=True, ids=lambda fault: fault.row)
+def test_a_row_fails_when_its_subject_is_broken_and_no_other_does(broken: Break, tmp_path: Path) -> None:
+    status, report = smoke({}, mutated(tmp_path / "server", *broken.server) if broken.server else ROOT)
+    assert rows(report, "failed") == [broken.row], report
+    assert rows(report, "not run") == []
+    assert report["passed"] is False
+    assert status == 1
+
+
+def test_without_a_control_plane_nothing_else_is_tried(tmp_path: Path) -> None:
+    plane = LocalModal(tmp_path, {"LOCAL_MODAL_PORT": "0"})
+    plane.start()
+    variables = plane.client_env()
+    plane.run("stop")
+    status, report = smoke(variables)
+    assert rows(report, "failed") == ["control plane"]
+    assert rows(report, "not run") == [fault.row for fault in BREAKS]
+    assert "MODAL_SERVER_URL" in report["checks"][0]["detail"]
+    assert status == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("MODAL_ENVIRONMENT", "nowhere", "make deploy"),
+        ("MODAL_TOKEN_SECRET", "as-wrong", "refuses the credentials"),
+        ("MODAL_TOKEN_ID", "", "there are no credentials"),
+    ],
+)
+def test_what_keeps_it_from_calling_is_said_once(plane: LocalModal, setting: str, value: str, reason: str) -> None:
+    status, report = smoke({**plane.client_env(), setting: value}, ROOT, "--quick")
+    assert rows(report, "failed") == ["control plane"]
+    assert rows(report, "passed") == []
+    assert reason in report["checks"][0]["detail"]
+    assert status == 1
+
+
+def test_the_quick_one_takes_seconds_and_leaves_out_what_waits(plane: LocalModal) -> None:
+    status, report = smoke(plane.client_env(), ROOT, "--quick")
+    assert status == 0
+    assert {"timeout", "workflow on a picture"} & set(rows(report, "passed")) == set()
+    assert len(rows(report, "passed")) == len(report["checks"]) == len(BREAKS) - 1
