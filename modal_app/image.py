@@ -31,8 +31,8 @@ ENVIRONMENT = {
     "TORCHINDUCTOR_COMPILE_THREADS": "1",
 }
 
-SOURCE_NOT_NEEDED = ("server", "smoke")
-"""Packages of modal_app that belong to the caller's side and stay out of the container."""
+SOURCE_NOT_NEEDED = ("server", "smoke", "build.py")
+"""Parts of modal_app that belong to the caller's side and stay out of the container."""
 
 PROBE_SECONDS = 20
 

@@ -137,6 +137,22 @@ class ControlPlane:
         function_input = self.inputs[int(request.function_call_id.removeprefix("fc-")) - 1]
         return api_pb2.FunctionGetOutputsResponse(outputs=[self.container(function_input)])
 
+    def use_input_plane(self) -> None:
+        """Has functions called by Modal's newer way, which a function's metadata chooses; here at the same URL."""
+        for metadata in self.metadata.method_handle_metadata.values():
+            metadata.input_plane_url, metadata.input_plane_region = self.url, "us-central1"
+
+    def on_AuthTokenGet(self, _: api_pb2.AuthTokenGetRequest) -> api_pb2.AuthTokenGetResponse:
+        return api_pb2.AuthTokenGetResponse(token="a.e30.c")
+
+    def on_AttemptStart(self, request: api_pb2.AttemptStartRequest) -> api_pb2.AttemptStartResponse:
+        self.inputs.append(request.input.input)
+        return api_pb2.AttemptStartResponse(attempt_token=f"at-{len(self.inputs)}")
+
+    def on_AttemptAwait(self, request: api_pb2.AttemptAwaitRequest) -> api_pb2.AttemptAwaitResponse:
+        function_input = self.inputs[int(request.attempt_token.removeprefix("at-")) - 1]
+        return api_pb2.AttemptAwaitResponse(output=self.container(function_input))
+
     def on_BlobGet(self, _: api_pb2.BlobGetRequest) -> api_pb2.BlobGetResponse:
         return api_pb2.BlobGetResponse(download_url=self.blob_url)
 

@@ -146,7 +146,10 @@ def test_out_of_memory(plane: ControlPlane) -> None:
         (Result.GENERIC_STATUS_FAILURE, "died with exit status 139: segfault. Check what the block does"),
         (Result.GENERIC_STATUS_INIT_FAILURE, "can't start: segfault. See the app's logs"),
         (Result.GENERIC_STATUS_TERMINATED, "was cancelled: run the workflow again"),
-        (Result.GENERIC_STATUS_INTERNAL_FAILURE, "was lost: segfault. Try again; if it is lost again, check what the block does"),
+        (
+            Result.GENERIC_STATUS_INTERNAL_FAILURE,
+            "was lost: segfault. Try again; if it is lost again, check what the block does",
+        ),
     ],
 )
 def test_a_container_that_gives_no_answer(status: int, words: str, plane: ControlPlane) -> None:

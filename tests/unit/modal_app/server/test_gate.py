@@ -70,13 +70,23 @@ FORGERIES: dict[str, Callable[[bytes], Output]] = {
 }
 
 
+@pytest.mark.parametrize("input_plane", [False, True], ids=["control plane", "input plane"])
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_nothing_is_unpickled(forgery: str, plane: ControlPlane, mark: Path) -> None:
+def test_nothing_is_unpickled(forgery: str, input_plane: bool, plane: ControlPlane, mark: Path) -> None:
+    if input_plane:
+        plane.use_input_plane()
     trap = pickle.dumps(Trap(mark))
     plane.container = forged(FORGERIES[forgery](trap))
     with pytest.raises((DynamicBlockError, DynamicBlockCodeError)):
         run(SOURCE)
     assert not mark.exists()
+
+
+def test_a_result_comes_by_way_of_the_input_plane_too(plane: ControlPlane) -> None:
+    plane.use_input_plane()
+    assert run("def run(self, x):\n    return {'x': x + 1}", x=1) == {"x": 2}
+    assert {"AttemptStart", "AttemptAwait"} <= set(plane.calls)
+    assert "FunctionMap" not in plane.calls
 
 
 def test_without_the_gate_the_client_would_have_unpickled_it(plane: ControlPlane, mark: Path) -> None:
