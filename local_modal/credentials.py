@@ -3,6 +3,7 @@
 import hmac
 import json
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Credentials:
     @classmethod
     def _draw(cls, path: Path) -> "Credentials":
         drawn = cls(new_id("ak"), new_id("as"), Fernet.generate_key().decode())
-        temporary = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+        temporary = path.with_name(f".{FILE_NAME}.{secrets.token_hex(8)}")
         with open(temporary, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             json.dump(drawn.__dict__, file)
         try:

@@ -9,6 +9,7 @@ from local_modal.scheduler.logs import LogWriter
 from local_modal.scheduler.scheduler import Scheduler
 from local_modal.settings import Settings
 from local_modal.store.apps import Apps
+from local_modal.store.autoscalers import Autoscalers
 from local_modal.store.blobs import Blobs
 from local_modal.store.database import Database
 from local_modal.store.environments import Environments
@@ -16,6 +17,7 @@ from local_modal.store.files import Mounts
 from local_modal.store.functions import Functions
 from local_modal.store.images import Images
 from local_modal.store.logs import Logs
+from local_modal.store.principals import ProxyTokens, ServiceUsers
 from local_modal.store.secrets import Secrets
 
 
@@ -30,6 +32,9 @@ class Plane:
     apps: Apps
     functions: Functions
     secrets: Secrets
+    autoscalers: Autoscalers
+    service_users: ServiceUsers
+    proxy_tokens: ProxyTokens
     mounts: Mounts
     images: Images
     image_store: ImageStore

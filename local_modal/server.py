@@ -20,7 +20,20 @@ from local_modal.credentials import Credentials
 from local_modal.errors import LocalModalError
 from local_modal.images import ImageStore
 from local_modal.plane import Plane
-from local_modal.rpc import apps, calls, containers, functions, logs, objects, secrets, workspace
+from local_modal.rpc import (
+    apps,
+    autoscaling,
+    calls,
+    containers,
+    environments,
+    functions,
+    logs,
+    objects,
+    principals,
+    secrets,
+    workspace,
+)
+from local_modal.rpc.access import ROLES, Level
 from local_modal.rpc.service import Service
 from local_modal.rpc.transport import FRAMING_BYTES, Account, Method, Transport, handlers
 from local_modal.runtime.policy import Policy
@@ -29,6 +42,7 @@ from local_modal.scheduler.logs import LogWriter
 from local_modal.scheduler.scheduler import Scheduler
 from local_modal.settings import CLIENT_VERSION, Settings
 from local_modal.store.apps import Apps
+from local_modal.store.autoscalers import Autoscalers
 from local_modal.store.blobs import Blobs
 from local_modal.store.database import Database
 from local_modal.store.environments import Environments
@@ -36,6 +50,7 @@ from local_modal.store.files import Mounts
 from local_modal.store.functions import Functions
 from local_modal.store.images import Images
 from local_modal.store.logs import Logs
+from local_modal.store.principals import ProxyTokens, ServiceUser, ServiceUsers
 from local_modal.store.secrets import Secrets
 from local_modal.web.http import http_application
 
@@ -43,12 +58,16 @@ log = logging.getLogger(__name__)
 STORE_FILE = "store.sqlite3"
 HTTP2_PREFACE = b"PRI"
 FAMILIES = (
+    autoscaling.AutoscalingService,
     calls.CallService,
     containers.ContainerService,
+    environments.EnvironmentService,
     functions.FunctionService,
     logs.LogService,
     objects.BlobService,
     objects.MountService,
+    principals.ProxyTokenService,
+    principals.ServiceUserService,
     secrets.SecretService,
     workspace.WorkspaceService,
 )
@@ -83,6 +102,7 @@ class ControlPlane:
         credentials = Credentials.load(settings.home)
         log_store = Logs(database, settings.log_rows)
         log_writer = LogWriter(log_store)
+        autoscalers = Autoscalers(database)
         blobs = Blobs(settings.home / "blobs", settings.max_input_bytes, settings.blob_ttl)
         self.plane = Plane(
             settings=settings,
@@ -92,6 +112,9 @@ class ControlPlane:
             apps=Apps(database),
             functions=Functions(database),
             secrets=Secrets(database, credentials.store_key),
+            autoscalers=autoscalers,
+            service_users=ServiceUsers(database),
+            proxy_tokens=ProxyTokens(database),
             mounts=Mounts(database, settings.home),
             images=Images(database),
             image_store=ImageStore(
@@ -104,7 +127,7 @@ class ControlPlane:
             blobs=blobs,
             logs=log_store,
             log_writer=log_writer,
-            scheduler=Scheduler(settings, blobs, log_writer, run_dir),
+            scheduler=Scheduler(settings, blobs, log_writer, run_dir, autoscalers),
         )
         if self.plane.environments.get(settings.environment) is None:
             self.plane.environments.create(settings.environment)
@@ -149,14 +172,24 @@ class ControlPlane:
         self.plane.database.close()
 
     def _authenticate(self, metadata: Any) -> Account:
-        token_id = str(metadata.get("x-modal-token-id", ""))
-        if not self.plane.credentials.accepts(token_id, str(metadata.get("x-modal-token-secret", ""))):
-            raise GRPCError(
-                Status.UNAUTHENTICATED,
-                "The token is not this local Modal's: `local-modal env` prints the one to use.",
-            )
-        version = str(metadata.get("x-modal-client-version", ""))
-        return Account(token_id, version, self.plane.settings.max_input_bytes + FRAMING_BYTES)
+        token_id, secret, version = (
+            str(metadata.get(f"x-modal-{name}", "")) for name in ("token-id", "token-secret", "client-version")
+        )
+        limit = self.plane.settings.max_input_bytes + FRAMING_BYTES
+        if self.plane.credentials.accepts(token_id, secret):
+            return Account(token_id, version, limit)
+        if user := self.plane.service_users.authenticate(token_id, secret):
+            return Account(token_id, version, limit, user, self._levels(user))
+        raise GRPCError(
+            Status.UNAUTHENTICATED,
+            "The token is not this local Modal's, or has expired: `local-modal env` prints the owner's.",
+        )
+
+    def _levels(self, user: ServiceUser) -> dict[str, Level]:
+        """Environment name → what the service user may do there."""
+        roles = self.plane.service_users.roles(user.service_user_id)
+        environments = {environment.environment_id: environment.name for environment in self.plane.environments.all()}
+        return {environments[environment_id]: ROLES[role] for environment_id, role in roles.items()}
 
 
 class FirstBytes(asyncio.Protocol):

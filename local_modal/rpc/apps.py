@@ -161,6 +161,8 @@ class AppService(Service):
         self.plane.scheduler.retire(set(before.definitions.values()) - live)
         for function_id, definition_id in deployment.layout.definitions.items():
             if definition := self.plane.functions.definition(definition_id):
+                if before.definitions.get(function_id) != definition_id:
+                    self.plane.autoscalers.forget(function_id)
                 prepared = Definition(definition_id, function_id, app.app_id, app.environment, definition)
                 self.plane.scheduler.prepare(prepared, function_id)
 

@@ -65,6 +65,7 @@ class CallService(Service):
                 f"Function call '{request.function_call_id}' not found: its results were fetched, are too old, "
                 "or were lost when local Modal was restarted."
             )
+        self.app(call.app_id)
         response = await call.wait_outputs(request)
         if request.clear_on_success and response.outputs and not call.unfinished and not self._may_retry(call):
             self.plane.scheduler.calls.forget(call)
@@ -93,7 +94,9 @@ class CallService(Service):
         return bound, self.live_definition(bound)
 
     def _call(self, call_id: str) -> Call:
-        return self.plane.scheduler.calls.get(call_id) or not_found(f"Function call '{call_id}' not found.")
+        call = self.plane.scheduler.calls.get(call_id) or not_found(f"Function call '{call_id}' not found.")
+        self.app(call.app_id)
+        return call
 
     def _submit(
         self, call: Call, definition: Definition, items: Sequence[api_pb2.FunctionPutInputsItem]

@@ -55,6 +55,7 @@ class ContainerService(Service):
         task = next((task for task in self.plane.scheduler.tasks() if task.task_id == request.task_id), None)
         if task is None:
             not_found(f"Container '{request.task_id}' not found.")
+        self.authorise(task.definition.environment)
         if request.graceful:
             task.stop()
         else:

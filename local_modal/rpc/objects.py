@@ -9,6 +9,7 @@ from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from local_modal.errors import LocalModalError
+from local_modal.ids import new_id
 from local_modal.images import Environment
 from local_modal.plane import Plane
 from local_modal.rpc.service import IMAGE_BUILDER_VERSION, Service, not_found
@@ -88,6 +89,8 @@ class ImageService(Service):
         self._builds: dict[str, Build] = {}
 
     async def ImageGetOrCreate(self, request: api_pb2.ImageGetOrCreateRequest) -> api_pb2.ImageGetOrCreateResponse:
+        if request.app_id:
+            self.app(request.app_id)
         version = request.builder_version or IMAGE_BUILDER_VERSION
         image_id = self.plane.image_store.image_id(request.image, version)
         self.plane.images.put(StoredImage(image_id, request.image, version, request.image.context_mount_id))
@@ -104,6 +107,25 @@ class ImageService(Service):
         if self.plane.images.get(request.image_id) is None:
             not_found(f"Image '{request.image_id}' not found.")
         return api_pb2.ImageFromIdResponse(image_id=request.image_id, metadata=_METADATA)
+
+    async def ImagePublish(self, request: api_pb2.ImagePublishRequest) -> api_pb2.ImagePublishResponse:
+        environment, tag = self._tag(request.tag, request.environment_name)
+        if self.plane.image_store.get(request.image_id) is None:
+            not_found(f"Image '{request.image_id}' is not built here.")
+        self.plane.images.publish(environment, tag, request.image_id)
+        return api_pb2.ImagePublishResponse(image_id=request.image_id, revision_id=new_id("rv"))
+
+    async def ImageGetByTag(self, request: api_pb2.ImageGetByTagRequest) -> api_pb2.ImageGetByTagResponse:
+        environment, tag = self._tag(request.tag, request.environment_name)
+        image_id = self.plane.images.tagged(environment, tag)
+        if image_id is None:
+            not_found(f"Image '{tag}' not found in environment '{environment}'.")
+        return api_pb2.ImageGetByTagResponse(image_id=image_id)
+
+    def _tag(self, tag: str, environment_name: str) -> tuple[str, str]:
+        """The environment and the name of ``environment/name:tag``."""
+        prefix, slash, rest = tag.rpartition("/")
+        return self.environment(prefix if slash else environment_name), rest
 
     async def ImageJoinStreaming(
         self, request: api_pb2.ImageJoinStreamingRequest

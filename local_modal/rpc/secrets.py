@@ -76,7 +76,9 @@ class SecretService(Service):
         return self.environment(request.environment_name)
 
     def _secret(self, secret_id: str) -> Secret:
-        return self.plane.secrets.get(secret_id) or not_found(f"Secret '{secret_id}' not found.")
+        secret = self.plane.secrets.get(secret_id) or not_found(f"Secret '{secret_id}' not found.")
+        self.authorise(secret.environment)
+        return secret
 
     def _metadata(self, secret: Secret) -> api_pb2.SecretMetadata:
         return api_pb2.SecretMetadata(

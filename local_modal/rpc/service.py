@@ -6,7 +6,7 @@ from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from local_modal.plane import Plane
-from local_modal.rpc.transport import CALLER, Account
+from local_modal.rpc.transport import CALLER, CHECK, Account
 from local_modal.scheduler.task import Definition, Task
 from local_modal.store.apps import App
 from local_modal.store.functions import BoundFunction
@@ -62,18 +62,34 @@ class Service:
     @property
     def username(self) -> str:
         """By whom a deployment is made."""
-        return self.plane.settings.workspace
+        caller = CALLER.get()
+        user = caller.service_user if isinstance(caller, Account) else None
+        return user.name if user else self.plane.settings.workspace
 
     def environment(self, name: str) -> str:
         """The environment's name, the default one's for an empty name."""
         wanted = name or self.plane.settings.environment
         if self.plane.environments.get(wanted) is None:
             not_found(f"Environment '{wanted}' not found; `modal environment create {wanted}` makes it.")
+        self.authorise(wanted)
         return wanted
+
+    def authorise(self, environment: str) -> None:
+        """Refuse a service user whose role in the environment doesn't reach for the call that is being answered."""
+        caller, check = CALLER.get(), CHECK.get()
+        check.done = True
+        if isinstance(caller, Account) and caller.level_in(environment) < check.level:
+            user = caller.service_user.name if caller.service_user else ""
+            raise GRPCError(
+                Status.PERMISSION_DENIED,
+                f"service user '{user}' needs the role {check.level.name.lower()} in environment '{environment}'",
+            )
 
     def app(self, app_id: str) -> App:
         """The app of that id."""
-        return self.plane.apps.get(app_id) or not_found(f"App '{app_id}' not found.")
+        app = self.plane.apps.get(app_id) or not_found(f"App '{app_id}' not found.")
+        self.authorise(app.environment)
+        return app
 
     def live_definition(self, bound: BoundFunction) -> Definition:
         """What a function runs now."""

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpclib.server
@@ -23,7 +23,9 @@ from modal_proto import api_pb2
 
 from local_modal.errors import LocalModalError
 from local_modal.rpc import access
+from local_modal.rpc.access import Level
 from local_modal.scheduler.task import Task
+from local_modal.store.principals import ServiceUser
 
 log = logging.getLogger(__name__)
 SERVICE = api_pb2.DESCRIPTOR.services_by_name["ModalClient"]
@@ -36,19 +38,39 @@ FRAMING_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Account:
-    """A caller with a token."""
+    """A caller with a token: the workspace's owner, or (`service_user`) one with `levels` in environments, by name."""
 
     token_id: str
     client_version: str
     max_message_bytes: int
+    service_user: ServiceUser | None = None
+    levels: Mapping[str, Level] = field(default_factory=dict)
 
     def left_bytes(self) -> int:
         """How large its next message may be."""
         return self.max_message_bytes
 
+    def level_in(self, environment: str) -> Level:
+        """What it may do in an environment."""
+        return self.levels.get(environment, Level.ANY) if self.service_user else Level.OWNER
+
+    @property
+    def level_anywhere(self) -> Level:
+        """What it may do in the environment where it may do most."""
+        return max(self.levels.values(), default=Level.ANY) if self.service_user else Level.OWNER
+
+
+@dataclass
+class Check:
+    """What the call that is being answered needs in an environment, and whether that was looked at."""
+
+    level: Level
+    done: bool = False
+
 
 Caller = Account | Task
 CALLER: ContextVar[Caller] = ContextVar("caller")
+CHECK: ContextVar[Check] = ContextVar("check")
 Method = Callable[[Any], Awaitable[Message] | AsyncIterator[Message]]
 Authenticate = Callable[[Any], Account]
 
@@ -72,9 +94,12 @@ def _served(name: str, function: Method, request_type: type[Message]) -> Callabl
             answer = function(request)
             if isinstance(answer, AsyncIterator):
                 async for message in answer:
+                    _ensure_checked(name)
                     await stream.send_message(message)
             else:
-                await stream.send_message(await answer)
+                message = await answer
+                _ensure_checked(name)
+                await stream.send_message(message)
         except (GRPCError, OSError):
             raise
         except LocalModalError as error:
@@ -85,6 +110,14 @@ def _served(name: str, function: Method, request_type: type[Message]) -> Callabl
             raise GRPCError(Status.FAILED_PRECONDITION, text) from error
 
     return serve
+
+
+def _ensure_checked(name: str) -> None:
+    """Deny by default: nothing of an environment leaves before the caller's role in it was looked at."""
+    caller, check = CALLER.get(), CHECK.get()
+    needs_role = check.level in {Level.VIEWER, Level.CONTRIBUTOR}
+    if needs_role and not check.done and isinstance(caller, Account) and caller.service_user:
+        raise GRPCError(Status.PERMISSION_DENIED, f"{name} is refused to service users")
 
 
 def _refused(name: str, unserved: Callable[[str], None]) -> Callable[[Any], Awaitable[None]]:
@@ -147,7 +180,13 @@ class Transport:
             name = event.method_name.rpartition("/")[2]
             if name in access.CONTAINER_ONLY:
                 raise GRPCError(Status.PERMISSION_DENIED, f"{name} is for containers")
+            level = access.ACCOUNT.get(name, Level.OWNER)
+            if level is Level.OWNER and account.service_user:
+                raise GRPCError(Status.PERMISSION_DENIED, f"{name} is for the workspace's owner, not for service users")
+            if level is Level.OWN and account.level_anywhere < Level.CONTRIBUTOR:
+                raise GRPCError(Status.PERMISSION_DENIED, f"{name} needs the role contributor in some environment")
             CALLER.set(account)
+            CHECK.set(Check(level))
 
         return self._protocol(identify)
 
@@ -160,6 +199,7 @@ class Transport:
             if name not in allowed:
                 raise GRPCError(Status.PERMISSION_DENIED, f"{name} is refused: this container may not call it")
             CALLER.set(task)
+            CHECK.set(Check(Level.ANY))
 
         end.setblocking(False)
         loop = asyncio.get_running_loop()

@@ -58,6 +58,10 @@ class Host(Protocol):
         """Everything that a container of the task's definition is started with."""
         ...
 
+    def spares(self, definition: Definition) -> int:
+        """How many containers wait for a definition's inputs."""
+        ...
+
     def finish(self, entry: Input, result: api_pb2.GenericResult) -> None:
         """Answer an input without its container."""
 

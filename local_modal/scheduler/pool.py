@@ -61,7 +61,7 @@ class Pool:
         """Fork ahead, where that is set and nothing waits."""
         if self._closing or self._pending or not self._snapshot or not self._snapshot.taken:
             return
-        wanted = self._host.settings.prefork if self.definition.single_use else 0
+        wanted = self._host.spares(self.definition) if self.definition.single_use else 0
         for _ in range(wanted - len(self._spares) - len(self._jobs)):
             self._spawn(self._start(None))
 

@@ -19,6 +19,7 @@ from local_modal.scheduler.pool import STOPPED, Pool
 from local_modal.scheduler.results import ForgedResultError
 from local_modal.scheduler.task import Connection, Definition, Task
 from local_modal.settings import Settings
+from local_modal.store.autoscalers import Autoscalers
 from local_modal.store.blobs import Blobs
 from local_modal.store.functions import BoundFunction
 
@@ -31,13 +32,16 @@ END = api_pb2.FunctionGetInputsResponse(inputs=[api_pb2.FunctionGetInputsItem(ki
 class Scheduler:
     """Pools by definition; the timers of inputs; what containers report."""
 
-    def __init__(self, settings: Settings, blobs: Blobs, log_writer: LogWriter, run_dir: Path) -> None:
+    def __init__(
+        self, settings: Settings, blobs: Blobs, log_writer: LogWriter, run_dir: Path, autoscalers: Autoscalers
+    ) -> None:
         self.settings = settings
         self.capacity = Capacity(settings.max_containers, settings.max_starting)
         self.log_writer = log_writer
         self.run_dir = run_dir
         self.calls = Calls(settings.result_ttl)
         self._blobs = blobs
+        self._autoscalers = autoscalers
         self._pools: dict[tuple[str, bytes], Pool] = {}
         self._retired: set[Pool] = set()
         self._unshareable: set[str] = set()
@@ -90,6 +94,19 @@ class Scheduler:
         """Take the snapshot of a definition that has just gone live."""
         if definition.snapshot and (definition.shareable or not definition.function.is_class):
             self._pool(definition, BoundFunction(function_id, function_id, b"")).prepare()
+
+    def scale(self, definition: Definition, bound: BoundFunction) -> None:
+        """The settings of a function have changed: have as many containers waiting as they say."""
+        pool = self._pool(definition, bound)
+        pool.prepare()
+        pool.warm()
+
+    def spares(self, definition: Definition) -> int:
+        """How many containers wait for a definition's inputs: what the machine sets, or more where it asks for more."""
+        settings = definition.function.autoscaler_settings
+        asked = settings.min_containers + settings.buffer_containers
+        asked += self._autoscalers.waiting(definition.function_id)
+        return min(max(self.settings.prefork, asked), self.settings.max_containers)
 
     def retire(self, definition_ids: Iterable[str]) -> None:
         """These are no longer live: their containers end with what they run."""

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from local_modal.errors import LocalModalError
 
-SCHEMA_VERSION = 1
-SCHEMA = """
+FIRST = """
 CREATE TABLE environments (
     environment_id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, web_suffix TEXT NOT NULL, created_at REAL NOT NULL);
 CREATE TABLE apps (
@@ -35,6 +34,28 @@ CREATE TABLE logs (
 CREATE INDEX logs_by_app ON logs (app_id, timestamp);
 CREATE TABLE unserved (method TEXT PRIMARY KEY, calls INTEGER NOT NULL, last_at REAL NOT NULL);
 """
+ACCESS = """
+ALTER TABLE environments ADD COLUMN restricted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE environments ADD COLUMN default_role TEXT NOT NULL DEFAULT 'contributor';
+CREATE TABLE service_users (
+    service_user_id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, token_id TEXT NOT NULL UNIQUE,
+    secret_hash TEXT NOT NULL, created_at REAL NOT NULL, last_used_at REAL NOT NULL, expires_at REAL NOT NULL);
+CREATE TABLE roles (
+    service_user_id TEXT NOT NULL, environment_id TEXT NOT NULL, role TEXT NOT NULL,
+    PRIMARY KEY (service_user_id, environment_id));
+CREATE TABLE proxy_tokens (
+    token_id TEXT PRIMARY KEY, name TEXT NOT NULL, secret_hash TEXT NOT NULL, scoped INTEGER NOT NULL,
+    created_at REAL NOT NULL);
+CREATE TABLE proxy_token_environments (
+    token_id TEXT NOT NULL, environment_id TEXT NOT NULL, PRIMARY KEY (token_id, environment_id));
+CREATE TABLE image_tags (
+    environment TEXT NOT NULL, tag TEXT NOT NULL, image_id TEXT NOT NULL, published_at REAL NOT NULL,
+    PRIMARY KEY (environment, tag));
+CREATE TABLE autoscalers (function_id TEXT PRIMARY KEY, settings BLOB NOT NULL);
+"""
+MIGRATIONS = (FIRST, ACCESS)
+"""Each brings a store from the version that is its index to the next; a change of the schema is one more."""
+SCHEMA_VERSION = len(MIGRATIONS)
 
 Row = sqlite3.Row
 
@@ -55,13 +76,14 @@ class Database:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-            elif version != SCHEMA_VERSION:
+            if version > SCHEMA_VERSION:
                 raise LocalModalError(
-                    f"{path} was written by another version of local Modal (schema {version}, here {SCHEMA_VERSION}); "
+                    f"{path} was written by a newer local Modal (schema {version}, here {SCHEMA_VERSION}); "
                     "`local-modal reset` starts anew."
                 )
+            for done in range(version, SCHEMA_VERSION):
+                script = f"BEGIN; {MIGRATIONS[done]} PRAGMA user_version = {done + 1}; COMMIT;"
+                self._connection.executescript(script)
         except sqlite3.DatabaseError as error:
             raise LocalModalError(f"{path} is damaged ({error}); `local-modal reset` starts anew.") from error
 

@@ -1,5 +1,6 @@
 """Images as they were asked for: what builds them again after their environment was pruned."""
 
+import time
 from dataclasses import dataclass
 
 from modal_proto import api_pb2
@@ -32,6 +33,16 @@ class Images:
             stored.builder_version,
             stored.context_mount,
         )
+
+    def publish(self, environment: str, tag: str, image_id: str) -> None:
+        """Let a name stand for an image in an environment, in place of what it stood for."""
+        row = (environment, tag, image_id, time.time())
+        self._database.run("INSERT OR REPLACE INTO image_tags VALUES (?, ?, ?, ?)", *row)
+
+    def tagged(self, environment: str, tag: str) -> str | None:
+        """The image that a name stands for."""
+        row = self._database.one("SELECT image_id FROM image_tags WHERE environment = ? AND tag = ?", environment, tag)
+        return str(row["image_id"]) if row else None
 
     def get(self, image_id: str) -> StoredImage | None:
         """The image of that id."""
