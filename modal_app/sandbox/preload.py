@@ -18,6 +18,7 @@ def preload() -> None:
     Raises:
         RuntimeError: the block fails, so the image is broken.
     """
+    import cbor2  # noqa: PLC0415 - Modal's client brings it
     import inference.core  # noqa: F401, PLC0415 - the order matters, see above
 
     from modal_app.sandbox.runner import execute, validate  # noqa: PLC0415 - imports the engine
@@ -26,6 +27,7 @@ def preload() -> None:
     for answer in (validate(request), execute(request)):
         if answer["failure"] is not None:
             raise RuntimeError(f"a block that does next to nothing fails in this image: {answer['failure']}")
+        cbor2.dumps(answer)
 
 
 def _request() -> dict[str, Any]:

@@ -11,4 +11,4 @@ def reseed() -> None:
     random.seed()
     np.random.seed()
     if (torch := sys.modules.get("torch")) is not None:
-        torch.seed()
+        torch.default_generator.seed()  # torch.seed() also asks for accelerators, of which a container has none

@@ -5,6 +5,7 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from roboflow_workflows.environment import MODAL_TOKEN_ID, MODAL_TOKEN_SECRET
@@ -121,11 +122,12 @@ def close() -> None:
         leaving.client.close()
 
 
+@cache
 def check_installation() -> None:
     """Checks that Modal's client is there, in the version that the gate is made for: another may have other ways in.
 
     Raises:
-        DynamicBlockError: it isn't.
+        DynamicBlockError: it isn't; then it is looked for again at the next call.
     """
     try:
         version = importlib.metadata.version("modal")

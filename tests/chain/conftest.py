@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,9 +28,11 @@ DEPLOY_SECONDS = 600
 """Building the image takes the machine's first test run a minute or more."""
 
 
-def deploy(plane: LocalModal, environment: str | None = None, source: Path = ROOT, **settings: str) -> None:
+def deploy(
+    plane: LocalModal, environment: str | None = None, source: Path = ROOT, settings: Mapping[str, str] | None = None
+) -> None:
     """Deploys the app from `source` with the client's own command, into an environment that is made if it is named."""
-    variables = {**os.environ, **plane.client_env(), **settings}
+    variables = {**os.environ, **plane.client_env(), **(settings or {})}
     commands = [["deploy", "-m", "modal_app.app"]]
     if environment:
         variables["MODAL_ENVIRONMENT"] = environment

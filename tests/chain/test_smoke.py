@@ -1,4 +1,4 @@
-"""The smoke test passes on what is deployed, and each of its rows fails when its subject is broken, and no other does."""
+"""The smoke test passes on what is deployed; each of its rows fails when its subject is broken, and no other does."""
 
 import json
 import os
@@ -24,31 +24,50 @@ Change = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Break:
-    """What to break for a row: source of the deployed app, source of the server, settings of the deploy."""
+    """What to break for a row, and the reason that it must give.
+
+    Broken can be source of the deployed app, source of the server, or settings of the deploy.
+    """
 
     row: str
+    reason: str
     deployed: tuple[Change, ...] = ()
     server: tuple[Change, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
 
 
 BREAKS = (
-    Break("versions", deployed=(("contract/response.py", '"inference": INFERENCE_VERSION,', '"inference": "1.8.2",'),)),
+    Break(
+        "versions",
+        "1.8.2 by the deployed app",
+        deployed=(("contract/response.py", '"inference": INFERENCE_VERSION,', '"inference": "1.8.2",'),),
+    ),
     Break(
         "native call",
+        "moment: ",
         deployed=(
             ("contract/kinds/times.py", "value.replace(tzinfo=None)", "value.replace(tzinfo=None, microsecond=0)"),
         ),
     ),
     Break(
         "workspaces are separate",
+        " sees what a block left: ",
         deployed=(("app.py", "single_use_containers=True", "single_use_containers=False"),),
     ),
-    Break("anonymous policy", server=(("server/policy.py", "if not MODAL_ALLOW_ANONYMOUS_EXECUTION:", "if False:"),)),
-    Break("syntax error", server=(("server/validation.py", "if code_hash not in validated:", "if False:"),)),
-    Break("timeout", settings={TIMEOUT: "2"}),
+    Break(
+        "anonymous policy",
+        "was run without being allowed",
+        server=(("server/policy.py", "if not MODAL_ALLOW_ANONYMOUS_EXECUTION:", "if False:"),),
+    ),
+    Break(
+        "syntax error",
+        "was found valid",
+        server=(("server/validation.py", "if code_hash not in validated:", "if False:"),),
+    ),
+    Break("timeout", "the limit is 4 s, and the call ended after 2.", settings={TIMEOUT: "2"}),
     Break(
         "hostile result",
+        "was executed in this process",
         deployed=(("app.py", "    _experimental_restrict_output=True,\n", ""),),
         server=(
             (
@@ -62,6 +81,7 @@ BREAKS = (
     ),
     Break(
         "workflow on a picture",
+        "class names",
         deployed=(
             (
                 "contract/kinds/detections.py",
@@ -93,10 +113,14 @@ def rows(report: dict[str, Any], status: str) -> list[str]:
     return [check["name"] for check in report["checks"] if check["status"] == status]
 
 
+def detail(report: dict[str, Any], row: str) -> str:
+    return next(str(check["detail"]) for check in report["checks"] if check["name"] == row)
+
+
 @pytest.fixture(scope="module")
 def quick_limit(plane: LocalModal) -> str:
     """An environment where the app has the lowered time limit."""
-    deploy(plane, "quick-limit", **LIMIT)
+    deploy(plane, "quick-limit", settings=LIMIT)
     return "quick-limit"
 
 
@@ -107,7 +131,7 @@ def broken(plane: LocalModal, quick_limit: str, request: pytest.FixtureRequest, 
     environment = quick_limit
     if fault.deployed or fault.settings:
         environment = fault.row.replace(" ", "-")
-        deploy(plane, environment, mutated(tmp_path / "deployed", *fault.deployed), **{**LIMIT, **fault.settings})
+        deploy(plane, environment, mutated(tmp_path / "deployed", *fault.deployed), {**LIMIT, **fault.settings})
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**plane.client_env(), "MODAL_ENVIRONMENT": environment}.items():
             patch.setenv(name, value)
@@ -129,6 +153,7 @@ def test_every_row_passes_on_what_is_deployed(plane: LocalModal, quick_limit: st
 def test_a_row_fails_when_its_subject_is_broken_and_no_other_does(broken: Break, tmp_path: Path) -> None:
     status, report = smoke({}, mutated(tmp_path / "server", *broken.server) if broken.server else ROOT)
     assert rows(report, "failed") == [broken.row], report
+    assert broken.reason in detail(report, broken.row)
     assert rows(report, "not run") == []
     assert report["passed"] is False
     assert status == 1

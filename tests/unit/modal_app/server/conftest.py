@@ -11,6 +11,7 @@ from tests.unit.modal_app.server.control_plane import ControlPlane, serve
 @pytest.fixture
 def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
     """The control plane that this process's connection leads to, with credentials that it accepts."""
+    connection.check_installation.cache_clear()
     plane = ControlPlane()
     end = serve(plane)
     monkeypatch.setenv("MODAL_SERVER_URL", plane.url)
@@ -21,4 +22,5 @@ def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
         yield plane
     finally:
         connection.close()
+        connection.check_installation.cache_clear()
         end()
