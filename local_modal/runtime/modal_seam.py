@@ -45,6 +45,8 @@ SEAMS: tuple[tuple[str, str], ...] = (
     ("modal._utils.async_utils", "synchronizer._owner_pid"),
     ("modal._serialization", "deserialize_params"),
     ("modal.cls", "_Parameter.__get__"),
+    ("modal._partial_function", "_find_partial_methods_for_user_cls"),
+    ("modal._partial_function", "_PartialFunctionFlags"),
     ("grpclib.client", "Channel._create_connection"),
     ("asyncio.selector_events", "BaseSelectorEventLoop._make_self_pipe"),
 )
@@ -191,7 +193,11 @@ class Seam:
                 self._set_up(request, jail)
                 revive(loop)
                 manager.memory_restore()
-                self._take_assignment(request, function_def)
+                self._clean_environment()
+                if self._has_hooks_left():
+                    self._take_assignment(request, function_def)
+                else:
+                    self._take_assignment_with_input(request, function_def)
             except BaseException:  # noqa: BLE001
                 traceback.print_exc()
                 leave(CHILD_FAILED)
@@ -225,12 +231,39 @@ class Seam:
             json.dump(request.state, file)
         os.environ["MODAL_RESTORE_STATE_PATH"] = path
 
-    def _take_assignment(self, request: Request, function_def: Any) -> None:
-        """Waits to be told whose container this is; then the class has its parameters."""
+    def _clean_environment(self) -> None:
         with contextlib.suppress(OSError):
             os.unlink(os.environ["MODAL_RESTORE_STATE_PATH"])
         for name in policy.SCRUBBED:
             os.environ.pop(name, None)
+
+    def _has_hooks_left(self) -> bool:
+        """Whether code of the class, `@enter(snap=False)`, runs before the first input and may read parameters."""
+        if self._class is None:
+            return False
+        partial = _module("modal._partial_function")
+        hooks = partial._find_partial_methods_for_user_cls(
+            self._class, partial._PartialFunctionFlags.ENTER_POST_SNAPSHOT
+        )
+        return bool(hooks)
+
+    def _take_assignment_with_input(self, request: Request, function_def: Any) -> None:
+        """Goes on to wait for an input, and takes the assignment, which is sent before it, when one has come: what is
+        done until then needs no parameters and is not in the caller's way."""
+        stub = _lifecycle()._singleton._client._stub
+        get_inputs = stub.FunctionGetInputs
+
+        async def get_inputs_assigned(*args: Any, **kwargs: Any) -> Any:
+            response = await get_inputs(*args, **kwargs)
+            if any(item.input_id for item in response.inputs):
+                stub.FunctionGetInputs = get_inputs
+                self._take_assignment(request, function_def)
+            return response
+
+        stub.FunctionGetInputs = get_inputs_assigned
+
+    def _take_assignment(self, request: Request, function_def: Any) -> None:
+        """Waits to be told whose container this is; then the class has its parameters."""
         with open(request.assign, "rb") as pipe:
             raw = pipe.read()
         if not raw:

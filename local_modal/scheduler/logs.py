@@ -36,7 +36,7 @@ class LogWriter:
             self._timer = None
         lines, self._waiting = self._waiting, []
         if lines:
-            self._logs.append(lines)
+            self._logs.append(joined(lines))
             self._written.set()
             self._written = asyncio.Event()
 
@@ -46,6 +46,24 @@ class LogWriter:
             await asyncio.wait_for(self._written.wait(), seconds)
         except TimeoutError:
             return
+
+
+def joined(lines: list[LogLine]) -> list[LogLine]:
+    """The same text in fewer rows: pieces of one source are put together up to READ_BYTES, in the order they came.
+
+    Rows are limited over all apps: a container that prints byte by byte would push everyone else's out.
+    """
+    rows: list[list[LogLine]] = []
+    open_rows: dict[tuple[str, str, int], list[LogLine]] = {}
+    room: dict[tuple[str, str, int], int] = {}
+    for line in lines:
+        whose = (line.task_id, line.input_id, line.source)
+        if room.get(whose, 0) < len(line.data):
+            rows.append([])
+            open_rows[whose], room[whose] = rows[-1], READ_BYTES
+        open_rows[whose].append(line)
+        room[whose] -= len(line.data)
+    return [replace(row[0], data="".join(line.data for line in row)) for row in rows]
 
 
 class LogPipe:

@@ -100,11 +100,14 @@ class Pool:
             deadline = min(deadline, settings.start_deadline)
         task.bound = entry.call.function
         task.assigned.append(entry)
+        self._host.capacity.running += 1
+        task.process.assign(task.bound.bound_id, task.bound.params)
+        if task.getter is not None and not task.getter.done():
+            task.getter.set_result(None)
+            return
         task.timers[START] = asyncio.get_running_loop().call_later(deadline, self._late, task, deadline)
         task.on_asked = functools.partial(self._started, task)
-        self._host.capacity.running += 1
         self._host.capacity.starting += 1
-        task.process.assign(task.bound.bound_id, task.bound.params)
 
     def _late(self, task: Task, deadline: float) -> None:
         task.failure = results.init_failure(f"the container did not ask for its input within {deadline:g} s")

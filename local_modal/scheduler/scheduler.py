@@ -207,7 +207,12 @@ class Scheduler:
             self.finish(entry, result, data_format, task, item.input_started_at)
 
     def task_result(self, task: Task, result: api_pb2.GenericResult) -> None:
-        """A container says why it can't start: text only, since pickles of it would be run by callers."""
+        """A container says why it can't start: text only, since pickles of it would be run by callers.
+
+        Once it has its input it has started, and user code may be what says so: that is passed over.
+        """
+        if task.served:
+            return
         task.failure = results.init_failure(result.exception or "the container failed to start", result.traceback)
 
     # --- for pools --------------------------------------------------------------------------------------------
