@@ -46,7 +46,6 @@ SEAMS: tuple[tuple[str, str], ...] = (
     ("modal._serialization", "deserialize_params"),
     ("modal.cls", "_Parameter.__get__"),
     ("modal._partial_function", "_find_partial_methods_for_user_cls"),
-    ("modal._partial_function", "_PartialFunctionFlags"),
     ("grpclib.client", "Channel._create_connection"),
     ("asyncio.selector_events", "BaseSelectorEventLoop._make_self_pipe"),
 )
