@@ -102,6 +102,7 @@ ACCOUNT: dict[str, Level] = {
     "ImageGetByTag": Level.VIEWER,
     "ImageGetOrCreate": Level.CONTRIBUTOR,
     "ImageJoinStreaming": Level.OWN,
+    "ImageNameDelete": Level.CONTRIBUTOR,
     "ImagePublish": Level.CONTRIBUTOR,
     "MountBatchedCheckExistence": Level.OWN,
     "MountGetOrCreate": Level.OWN,

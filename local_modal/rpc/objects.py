@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+import google.protobuf.empty_pb2
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
@@ -15,6 +16,7 @@ from local_modal.plane import Plane
 from local_modal.rpc.service import IMAGE_BUILDER_VERSION, Service, not_found
 from local_modal.store.images import StoredImage
 
+Empty = google.protobuf.empty_pb2.Empty
 Result = api_pb2.GenericResult
 CLIENT_MOUNT = "modal-client-"
 """Mounts of the client's own sources and dependencies: containers have them from the client overlay."""
@@ -121,6 +123,13 @@ class ImageService(Service):
         if image_id is None:
             not_found(f"Image '{tag}' not found in environment '{environment}'.")
         return api_pb2.ImageGetByTagResponse(image_id=image_id)
+
+    async def ImageNameDelete(self, request: api_pb2.ImageNameDeleteRequest) -> Empty:
+        environment, tag = self._tag(request.tag, "")
+        if self.plane.images.tagged(environment, tag) is None:
+            not_found(f"Image '{tag}' not found in environment '{environment}'.")
+        self.plane.images.unpublish(environment, tag)
+        return Empty()
 
     def _tag(self, tag: str, environment_name: str) -> tuple[str, str]:
         """The environment and the name of ``environment/name:tag``."""

@@ -39,6 +39,10 @@ class Images:
         row = (environment, tag, image_id, time.time())
         self._database.run("INSERT OR REPLACE INTO image_tags VALUES (?, ?, ?, ?)", *row)
 
+    def unpublish(self, environment: str, tag: str) -> None:
+        """Let a name stand for nothing; the image stays."""
+        self._database.run("DELETE FROM image_tags WHERE environment = ? AND tag = ?", environment, tag)
+
     def tagged(self, environment: str, tag: str) -> str | None:
         """The image that a name stands for."""
         row = self._database.one("SELECT image_id FROM image_tags WHERE environment = ? AND tag = ?", environment, tag)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from modal_app.settings import APP_NAME
-
 ROOT = Path(__file__).parents[2]
 INTERNAL = {"force"}
 
@@ -46,12 +44,8 @@ def test_another_stack_leaves_local_modal_alone() -> None:
     local, other = make("--dry-run", "deploy").stdout, make("--dry-run", "deploy", "STACK=staging").stdout
     assert "-m local_modal" in local
     assert "-m local_modal" not in other
-    assert "modal deploy -m modal_app.app" in local
-    assert "modal deploy -m modal_app.app" in other
-
-
-def test_it_asks_for_the_app_that_the_settings_name() -> None:
-    assert f"\nAPP := {APP_NAME}\n" in (ROOT / "Makefile").read_text()
+    assert "-m infra.converge up --stack local" in local
+    assert "-m infra.converge up --stack staging" in other
 
 
 def test_without_local_credentials_nothing_is_deployed_anywhere(tmp_path: Path) -> None:
@@ -60,11 +54,11 @@ def test_without_local_credentials_nothing_is_deployed_anywhere(tmp_path: Path) 
     python.write_text('#!/bin/sh\necho "$@" >>"$0.log"\n[ "$3" != env ] && echo 1\n')
     python.chmod(0o755)
     (tmp_path / ".ready").touch()
-    result = make("smoke", f"VENV={tmp_path}", f"PY={python}", f"READY={tmp_path / '.ready'}", "LISTS=")
+    result = make("deploy", f"VENV={tmp_path}", f"PY={python}", f"READY={tmp_path / '.ready'}", "LISTS=")
     ran = python.with_suffix(".log").read_text().splitlines()
     assert result.returncode != 0
     assert "-m local_modal env" in ran
-    assert not [line for line in ran if "modal_app" in line]
+    assert not [line for line in ran if "modal_app" in line or "infra" in line]
 
 
 def test_the_users_python_variables_do_not_reach_a_recipe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from modal_app.settings import AppSettings
+from modal_app.smoke.checks import all_checks
 from tests.docs.test_makefile import targets
 
 ROOT = Path(__file__).parents[2]
@@ -46,3 +47,10 @@ def test_the_servers_variables_are_read_by_the_code_or_the_engine() -> None:
     source = "\n".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))
     assert named
     assert [name for name in sorted(named) if name not in source] == []
+
+
+def test_the_transcript_has_the_rows_of_the_smoke_test_in_their_order() -> None:
+    transcript = README[README.index("<!-- transcript: make smoke -->") :].split("```")[1].strip().splitlines()
+    names = [re.split(r"\s{2,}", line)[0] for line in transcript]
+    assert names == [check.name for check in all_checks(quick=False)]
+    assert all(re.search(r"\d+\.\d\d s  ✓  \S", line) for line in transcript)

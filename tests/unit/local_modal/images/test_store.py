@@ -178,20 +178,21 @@ async def test_a_killed_build_leaves_no_image_and_the_next_one_converges(
         os.kill(builder.pid, signal.SIGKILL)
         builder.communicate()
         assert list((images_root / "building").iterdir())
-        first_line: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        said: asyncio.Queue[str] = asyncio.Queue()
         layer = lines("FROM base", *INSTALL_SLOW_PACKAGE, base=base)
         waiting = asyncio.create_task(
             store.build(
                 layer,
                 store.image_id(layer, BUILDER, tmp_path / "context"),
-                lambda line: None if first_line.done() else first_line.set_result(line),
+                said.put_nowait,
                 context_mount=tmp_path / "context",
                 secrets={},
             )
         )
-        said = await asyncio.wait_for(first_line, 60)
-        assert said.startswith("Waiting for another build"), "its command still runs, and holds the lock"
+        first_line = await asyncio.wait_for(said.get(), 60)
+        assert first_line.startswith("Waiting for another build"), "its command still runs, and holds the lock"
         orphan.write("stop")
+    await asyncio.wait_for(said.get(), 60)  # the lock is free, so the orphan has left the pipe to the next reader
     with await asyncio.to_thread(fifo.open, "w") as own:
         own.write("go")
     environment = await waiting
