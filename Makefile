@@ -1,19 +1,18 @@
 # Every verb of the project; `make` alone lists them. A verb sets up what it needs and may be interrupted at any
-# point: the next run converges. STACK=local, the default, is Modal on this machine; with any other STACK the
-# client finds Modal by its own configuration (modal token set, MODAL_TOKEN_ID, MODAL_ENVIRONMENT).
+# point: the next run converges. STACK=local, the default, is Modal on this machine; any other STACK is at the Modal
+# that the client's own configuration names (modal token set, MODAL_TOKEN_ID), in its own Pulumi backend.
 
 ifneq ($(filter 3.%,$(MAKE_VERSION)),)
 $(error GNU make 4 or newer is needed, this is $(MAKE_VERSION); Debian: apt-get install make)
 endif
 
 STACK ?= local
-APP := inference-custom-blocks
 PYTHON ?= python3.11
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-LISTS := $(patsubst %,requirements/requirements.%.txt,server local-modal dev)
-CODE := $(wildcard modal_app local_modal tests benchmarks)
+LISTS := $(patsubst %,requirements/requirements.%.txt,server local-modal infra dev)
+CODE := $(wildcard infra modal_app local_modal tests benchmarks)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -25,6 +24,9 @@ export PYTHON STACK
 # An exported PYTHONDONTWRITEBYTECODE doubles the time of every import; PYTHONPATH and PYTHONHOME would shadow .venv.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
+CONVERGE := $(PY) -m infra.converge
+as_server = $(PY) -m infra.env_file --stack $(STACK) --run
+
 ifeq ($(STACK),local)
 start_modal := $(PY) -m local_modal start
 modal_env = credentials="$$($(PY) -m local_modal env)"; eval "$$credentials";
@@ -33,27 +35,65 @@ start_modal := echo "stack $(STACK): Modal by the client's own credentials"
 modal_env =
 endif
 
-# A deploy that passed every check leaves what it was made of and what Modal said was deployed then. While both still
-# agree, there is nothing to deploy, and a quick check replaces the full one.
+# A deploy that passed every check leaves what it was made of and which deployment that was. While both are the same, a
+# quick check beside the deploy replaces the full one after it; should it fail, Modal is compared with the stack first.
+DEPLOYED := $(VENV)/.deployed-$(STACK)
 PASSED := $(VENV)/.passed-$(STACK)
-sources = { find modal_app local_modal requirements -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum; \
-	  env | sort | awk '/^(CUSTOM_BLOCKS|LOCAL_MODAL|MODAL)_/'; } | sha256sum
-deployed = $(PY) -m modal app history $(APP) --json 2>/dev/null | sha256sum
+QUICK := $(VENV)/.quick-$(STACK)
+made = { find modal_app local_modal requirements -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum; \
+	  cat $(DEPLOYED) 2>&1; env | sort | awk '/^(CUSTOM_BLOCKS|LOCAL_MODAL|MODAL)_/'; } | sha256sum
+passed = [ "$$($(made))" = "$$(cat $(PASSED) 2>/dev/null)" ]
 
 ##@ Use
 
 .PHONY: deploy
-deploy: setup ## Set up what is missing, start local Modal, deploy the app, smoke-test it
+deploy: setup ## Set up what is missing, start local Modal, converge the stack, smoke-test it
 	@$(start_modal)
-	@$(modal_env) sources="$$($(sources))"; \
-	if [ "$$sources $$($(deployed))" = "$$(cat $(PASSED) 2>/dev/null)" ] && $(PY) -m modal_app.smoke --quick; then \
-	  echo "nothing to deploy: this is what passed all checks before (make smoke repeats them)"; \
-	else \
-	  rm -f $(PASSED); \
-	  $(PY) -m modal deploy -m modal_app.app; \
-	  $(PY) -m modal_app.smoke; \
-	  echo "$$sources $$($(deployed))" >$(PASSED); \
-	fi
+	@$(modal_env) quick=; \
+	if $(passed); then $(as_server) $(PY) -m modal_app.smoke --quick >$(QUICK) 2>&1 & quick=$$!; fi; \
+	$(CONVERGE) up --stack $(STACK) --record $(DEPLOYED) $(if $(REFRESH),--refresh); \
+	if [ "$$quick" ] && $(passed); then \
+	  if wait "$$quick"; then \
+	    cat $(QUICK); echo "nothing changed since all checks passed (make smoke repeats them)"; cat $(DEPLOYED); exit; \
+	  fi; \
+	  cat $(QUICK); echo "what is at Modal may differ from what was deployed: comparing"; \
+	  $(CONVERGE) up --refresh --stack $(STACK) --record $(DEPLOYED); \
+	fi; \
+	rm -f $(PASSED); \
+	$(as_server) $(PY) -m modal_app.smoke; \
+	made="$$($(made))"; echo "$$made" >$(PASSED); \
+	cat $(DEPLOYED)
+
+.PHONY: preview
+preview: setup ## Show what a deploy would change (DIFF=1: every property)
+	@$(start_modal)
+	@$(CONVERGE) preview --stack $(STACK) $(if $(DIFF),--diff)
+
+.PHONY: drift
+drift: setup ## Compare Modal with the stack and the code; fails when they differ
+	@$(CONVERGE) drift --stack $(STACK)
+
+.PHONY: rollback
+rollback: setup ## Make the version before live (VERSION=v3: that one), till the next deploy
+	@$(CONVERGE) rollback --stack $(STACK) $(if $(VERSION),--version $(VERSION))
+
+.PHONY: destroy
+destroy: setup ## Delete what the stack made (asks first, unless STACK=local or YES=1)
+	@$(CONVERGE) destroy --stack $(STACK) $(if $(YES),--yes)
+
+.PHONY: server-env
+server-env: setup ## Print a server's variables (SHOW_SECRETS=1: all of them, FILE=path: to a file)
+	@$(PY) -m infra.env_file --stack $(STACK) $(if $(TRANSPORT),--transport $(TRANSPORT)) \
+	  $(if $(SHOW_SECRETS),--show-secrets) $(if $(FILE),--file '$(FILE)')
+
+.PHONY: rotate
+rotate: setup ## Make new tokens for a server; those before work until the next time (FILE=path)
+	@$(CONVERGE) rotate --stack $(STACK)
+	@$(MAKE) server-env
+
+.PHONY: doctor
+doctor: setup ## Say what the stack needs here, what is missing, and what to do about it
+	@$(PY) -m infra.doctor --stack $(STACK)
 
 .PHONY: build
 build: setup ## Build the executors' image ahead of a deploy
@@ -62,7 +102,7 @@ build: setup ## Build the executors' image ahead of a deploy
 
 .PHONY: smoke
 smoke: setup ## Check the whole chain of what is deployed: a table and an exit status
-	@$(modal_env) $(PY) -m modal_app.smoke
+	@$(as_server) $(PY) -m modal_app.smoke
 
 .PHONY: status
 status: setup ## Show local Modal: its address, its apps, the active layers of isolation
@@ -119,7 +159,7 @@ ci: ## Run what CI runs, with the time of each stage
 	@.ci/stages
 
 .PHONY: clean
-clean: ## Remove .venv and caches of tools; local Modal's state stays (see: local-modal reset)
+clean: ## Remove .venv and caches of tools; local Modal's state stays (local-modal reset)
 	@rm -f $(READY)
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -127,4 +167,4 @@ clean: ## Remove .venv and caches of tools; local Modal's state stays (see: loca
 .PHONY: help
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "%s%s\n", sep, substr($$0, 5); sep = "\n"} \
-	  /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

@@ -52,6 +52,7 @@ from local_modal.store.images import Images
 from local_modal.store.logs import Logs
 from local_modal.store.principals import ProxyTokens, ServiceUser, ServiceUsers
 from local_modal.store.secrets import Secrets
+from local_modal.strangers import Strangers
 from local_modal.web.http import http_application
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,8 @@ class ControlPlane:
         apps_service = apps.AppService(self.plane)
         self.services: list[Service] = [apps_service, *(family(self.plane) for family in FAMILIES), images]
         self._table = handlers(served_methods(self.services), self.plane.count_unserved)
-        self._transport = Transport(self._table, self._authenticate)
+        self._strangers = Strangers()
+        self._transport = Transport(self._table, self._authenticate, self._strangers)
         launch = Launch(
             settings,
             policy,
@@ -148,7 +150,7 @@ class ControlPlane:
         self.plane.scheduler.connect(self._transport.for_task, launch.spec)
         self._server: asyncio.Server | None = None
         self._connections: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
-        self._runner = web.AppRunner(http_application(self.plane), access_log=None)
+        self._runner = web.AppRunner(http_application(self.plane, self._strangers), access_log=None)
 
     async def start(self) -> None:
         """Serve."""
@@ -157,7 +159,7 @@ class ControlPlane:
         assert http is not None  # noqa: S101 - set up above
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: FirstBytes(self._transport, http, self._connections), sock=self._socket
+            lambda: FirstBytes(self._transport, http, self._connections, self._strangers), sock=self._socket
         )
 
     async def stop(self) -> None:
@@ -195,9 +197,16 @@ class ControlPlane:
 class FirstBytes(asyncio.Protocol):
     """gRPC and HTTP/1.1 on one port, told apart by HTTP/2's preface."""
 
-    def __init__(self, transport: Transport, http: web.Server, connections: weakref.WeakSet[asyncio.Transport]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        http: web.Server,
+        connections: weakref.WeakSet[asyncio.Transport],
+        strangers: Strangers,
+    ) -> None:
         self._grpc = transport
         self._connections = connections
+        self._strangers = strangers
         self._http = http
         self._connection: asyncio.Transport | None = None
         self._received = b""
@@ -207,6 +216,7 @@ class FirstBytes(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server's
         self._connection = transport
         self._connections.add(transport)
+        self._strangers.meet(transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import modal
 
-from modal_app.settings import INFERENCE_VERSION, PYTHON_VERSION, UV_VERSION, AppSettings
+from modal_app.settings import PYTHON_VERSION, UV_VERSION, AppSettings
 
 APT_LIBRARIES = ("libgl1", "libglib2.0-0")
 """What cv2 needs of the system: libGL, libgthread, libglib."""
@@ -31,24 +31,35 @@ ENVIRONMENT = {
     "TORCHINDUCTOR_COMPILE_THREADS": "1",
 }
 
-SOURCE_NOT_NEEDED = ("server", "smoke", "build.py")
+SOURCE_NOT_NEEDED = ("server", "smoke", "build.py", "warm.py", "settings_schema.py")
 """Parts of modal_app that belong to the caller's side and stay out of the container."""
 
 PROBE_SECONDS = 20
 
 
+def executor_image(settings: AppSettings) -> modal.Image:
+    """The image that the settings ask for, a published one or one to build, with the source that runs in it."""
+    image = modal.Image.from_name(settings.image_tag) if settings.image_tag else build_image(settings)
+    return image.add_local_python_source("modal_app", ignore=_stays_here)
+
+
 def build_image(settings: AppSettings) -> modal.Image:
-    """The image, described; Modal builds it at the first deploy and whenever a line of it changes.
+    """The image without that source, described; Modal builds it at the first deploy and when a line of it changes.
 
     uv compiles bytecode (`uv_pip_install` passes the option), which halves the time of the import before the snapshot.
+    Packages for blocks are a layer of their own. uv resolves them together with inference, so that one that doesn't
+    agree with it fails the build, rather than replace what inference needs.
     """
-    packages = modal.Image.debian_slim(python_version=PYTHON_VERSION).apt_install(*APT_LIBRARIES)
+    inference = f"inference-cpu=={settings.inference_version}"
     options = "--torch-backend=cpu" if modal.is_local() and torch_build(settings.torch) == "cpu" else ""
-    return (
-        packages.uv_pip_install(f"inference-cpu=={INFERENCE_VERSION}", uv_version=UV_VERSION, extra_options=options)
-        .env(ENVIRONMENT)
-        .add_local_python_source("modal_app", ignore=_stays_here)
+    image = (
+        modal.Image.debian_slim(python_version=PYTHON_VERSION)
+        .apt_install(*APT_LIBRARIES)
+        .uv_pip_install(inference, uv_version=UV_VERSION, extra_options=options)
     )
+    if settings.packages:
+        image = image.uv_pip_install(inference, *settings.packages, uv_version=UV_VERSION, extra_options=options)
+    return image.env(ENVIRONMENT)
 
 
 @cache

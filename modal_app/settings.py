@@ -1,15 +1,20 @@
 """Every name, limit and version of the app: the one place where they stand.
 
 Standard library only and cheap to import: the build tools, the tests and the container read it too. A version changes
-here and nowhere else. Limits that an operator may need to change are fields of a frozen dataclass; each of them can be
-set by the environment variable `CUSTOM_BLOCKS_<FIELD>` (so `CUSTOM_BLOCKS_TIMEOUT_SECONDS=40`), which must then hold
-for the deploy and for the server alike.
+here and nowhere else. What an operator may need to change is a field of a frozen dataclass; each of them can be set by
+the environment variable `CUSTOM_BLOCKS_<FIELD>` (so `CUSTOM_BLOCKS_TIMEOUT_SECONDS=40`). `SERVER_NEEDS` names those
+that must then hold for the deploy and for the server alike.
+
+`python -m modal_app.settings` prints all of it as JSON: names, versions, defaults, and what each setting may be.
 """
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
+
+from modal_app.setting_types import Kind, Number, Text, kind_of
 
 INFERENCE_VERSION = "1.8.3"
 MODAL_VERSION = "1.6.4"
@@ -26,9 +31,55 @@ ANONYMOUS_ALIASES = frozenset({"", "anonymous", "unauthorized"})
 
 ENVIRONMENT_PREFIX = "CUSTOM_BLOCKS_"
 
+SERVER_NEEDS = ("timeout_seconds", "startup_timeout_seconds")
+"""Settings of the app that the server reads too: it waits, and accounts for time, by them."""
+
+Seconds = Annotated[int, Number(1, 86_400, "s")]
+Bytes = Annotated[int, Number(1, unit="bytes")]
+Characters = Annotated[int, Number(1, unit="characters")]
+Count = Annotated[int, Number(1)]
+Region = Annotated[str, Text(r"[a-z][a-z0-9-]{1,31}", "the name of a region, such as us-central1 or eu")]
+Version = Annotated[str, Text(r"[0-9][0-9A-Za-z.!+]{0,63}", "a version, such as 1.8.3")]
+Requirement = Annotated[
+    str,
+    Text(
+        r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]*\])?==[0-9][0-9A-Za-z.!+]*",
+        "a package with its exact version, such as shapely==2.1.2",
+    ),
+]
+SecretName = Annotated[str, Text(r"[A-Za-z0-9_.-]{1,64}", "the name of a Modal Secret")]
+WORKSPACE_ID = Text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "up to 128 letters, digits, dots, dashes and underscores")
+"""What a workspace's name may hold. It ends up in names and logs."""
+WorkspaceId = Annotated[str, WORKSPACE_ID]
+ImageTag = Annotated[
+    str,
+    Text(
+        r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63}/)?(?!im-)[A-Za-z0-9_.-]{1,64}(:[A-Za-z0-9_.-]{1,64})?",
+        "an image's name, such as custom-blocks:v1, or staging/custom-blocks:v1 for that of another environment",
+    ),
+]
+
 
 class SettingsError(ValueError):
-    """An environment variable holds a value that its setting can't take."""
+    """Environment variables hold values that their settings can't take; the message has a line for each."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a group, as it is set from outside."""
+
+    name: str
+    kind: Kind
+    optional: bool
+    """Whether it may have no value (None)."""
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    def parse(self, text: str) -> Any:
+        """The value that `text` stands for; SettingsError names the variable, its value and what is allowed."""
+        return _parse(self.variable, text, self.kind)
 
 
 @dataclass(frozen=True)
@@ -36,48 +87,81 @@ class Settings:
     """Base of the groups below: builds a group from its defaults and the environment."""
 
     @classmethod
+    def settings(cls) -> Iterator[Setting]:
+        """The group's fields."""
+        hints = get_type_hints(cls, include_extras=True)
+        for field in fields(cls):
+            yield Setting(field.name, *kind_of(hints[field.name]))
+
+    @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """The defaults, overridden by `CUSTOM_BLOCKS_<FIELD>`.
 
         Raises:
-            SettingsError: a value isn't a positive whole number, or isn't one of the choices.
+            SettingsError: values that their settings can't take, or names that no setting has.
         """
-        types = get_type_hints(cls)
-        overrides = {}
-        for field in fields(cls):
-            variable = ENVIRONMENT_PREFIX + field.name.upper()
-            if variable in environ:
-                overrides[field.name] = _parse(variable, environ[variable], types[field.name])
-        return cls(**overrides)
+        return cls(**_read(environ, cls))
 
 
 @dataclass(frozen=True)
 class AppSettings(Settings):
-    """What the deployed class is; read at deploy time. Times are seconds."""
+    """What the deployed class is; read at deploy time. A field without a value leaves the choice to Modal."""
 
-    timeout_seconds: int = 20
-    startup_timeout_seconds: int = 300
-    scaledown_window_seconds: int = 30
-    region: str = "us-central1"
+    timeout_seconds: Seconds = 20
+    """How long one call of a block may run."""
+    startup_timeout_seconds: Seconds = 300
+    """How long a container may take to start, the imports before its memory snapshot included."""
+    scaledown_window_seconds: Annotated[int, Number(2, 3600, "s")] = 30
+    """How long an idle container is kept; containers are single-use, so only ones that have not run yet are ever idle.
+    """
+    buffer_containers: Annotated[int, Number(0)] | None = None
+    """Containers kept ready beyond those at work, for each workspace that is calling."""
+    max_containers: Count | None = None
+    """The most containers that one workspace may have at once; calls beyond that wait."""
+    warm_workspaces: tuple[WorkspaceId, ...] = ()
+    """Workspaces that have a container ready at any time; set after a deploy, by `python -m modal_app.warm`."""
+    memory_mib: Annotated[int, Number(128, 344_064, "MiB")] | None = None
+    """Memory of a container: reserved for it, and its limit."""
+    cpu: Annotated[float, Number(0.125, 64, "cores", decimal=True)] | None = None
+    """Cores of a container: reserved for it, and its limit."""
+    region: Region = "us-central1"
+    """Where containers run."""
+    cloud: Literal["auto", "aws", "gcp", "oci"] | None = None
+    """Whose machines containers run on."""
+    routing_region: Region | None = None
+    """Where Modal routes inputs and outputs through."""
+    network: Literal["none", "egress"] = "none"
+    """What of the network a block reaches: nothing, or whatever it can connect to from where it runs."""
+    secrets: tuple[SecretName, ...] = ()
+    """Modal Secrets whose values are environment variables of the containers: every block can read them."""
+    packages: tuple[Requirement, ...] = ()
+    """Packages that blocks can import beyond inference and what it brings; they must agree with those."""
+    inference_version: Version = INFERENCE_VERSION
+    """The inference package in the image: that of the servers that call."""
     torch: Literal["auto", "cpu", "default"] = "auto"
     """Wheels of torch in the image: the CPU build, the default index's, or the CPU build where its index answers."""
+    image_tag: ImageTag | None = None
+    """A published image to use instead of building one; its packages, inference and torch are as it was built."""
 
 
 @dataclass(frozen=True)
 class Limits(Settings):
     """How large a value may be on its way back; the server sends them along and enforces them on what it receives."""
 
-    result_bytes: int = 128 * 1024 * 1024
-    result_values: int = 1_000_000
+    result_bytes: Bytes = 128 * 1024 * 1024
+    """Size of one result."""
+    result_values: Annotated[int, Number(1, unit="values")] = 1_000_000
     """Values in one result (a NumPy scalar counts as seven, its fields): bounds the memory that small values take."""
-    result_depth: int = 48
-    image_pixels: int = 128 * 1024 * 1024
+    result_depth: Annotated[int, Number(1, unit="levels")] = 48
+    """How deep the values of one result may be nested."""
+    image_pixels: Annotated[int, Number(1, unit="pixels")] = 128 * 1024 * 1024
     """Height times width of one image."""
-    output_chars: int = 64 * 1024
+    output_chars: Characters = 64 * 1024
     """Characters kept of each of stdout and stderr."""
-    message_chars: int = 16 * 1024
+    message_chars: Characters = 16 * 1024
     """Characters kept of an exception's message."""
-    traceback_frames: int = 50
+    traceback_frames: Annotated[int, Number(1, unit="frames")] = 50
+    """Frames kept of an exception's traceback."""
 
     @property
     def answer_bytes(self) -> int:
@@ -87,29 +171,72 @@ class Limits(Settings):
 
 @dataclass(frozen=True)
 class ServerSettings(Settings):
-    """How the inference server calls. Times are seconds."""
+    """How the inference server calls."""
 
-    step_seconds: int = 20
+    step_seconds: Seconds = 20
     """For each step of handing a call to the control plane, such as looking the app up."""
-    call_grace_seconds: int = 30
+    call_grace_seconds: Seconds = 30
     """Waiting for an answer beyond the start and run limits of the container, before the call is given up."""
-    validation_cache_entries: int = 1024
+    validation_cache_entries: Annotated[int, Number(1, unit="entries")] = 1024
+    """Blocks whose code is known to be valid, and isn't validated again."""
+    strict_version: bool = False
+    """Whether a sandbox with another inference version than the server's is an error, rather than a warning."""
 
     def call_seconds(self, app: AppSettings) -> int:
         """The longest that a call may take before the server gives up on it."""
         return app.startup_timeout_seconds + app.timeout_seconds + self.call_grace_seconds
 
 
-def _parse(variable: str, text: str, kind: Any) -> Any:
-    if kind is int:
-        if not text.isascii() or not text.isdecimal() or int(text) <= 0:
-            raise SettingsError(f"{variable}={text!r} must be a positive whole number")
-        return int(text)
-    if kind is str:
-        if not text:
-            raise SettingsError(f"{variable} is empty: set a value or unset it")
-        return text
-    choices = kind.__args__
-    if text not in choices:
-        raise SettingsError(f"{variable}={text!r} must be one of {', '.join(choices)}")
-    return text
+GROUPS: tuple[type[Settings], ...] = (AppSettings, Limits, ServerSettings)
+
+
+def check_environment(environ: Mapping[str, str] = os.environ) -> None:
+    """Checks the variables of every group.
+
+    Raises:
+        SettingsError: as `Settings.from_environment`, for all groups at once.
+    """
+    _read(environ, *GROUPS)
+
+
+def parse_value(name: str, text: str, annotation: Any) -> Any:
+    """The value that `text`, given as `name`, stands for, of a kind that a setting may have.
+
+    Raises:
+        SettingsError: it stands for none.
+    """
+    return _parse(name, text, kind_of(annotation)[0])
+
+
+def _parse(name: str, text: str, kind: Kind) -> Any:
+    try:
+        return kind.parse(text)
+    except ValueError:
+        raise SettingsError(f"{name}={text!r} must be {kind.allowed}") from None
+
+
+def _read(environ: Mapping[str, str], *groups: type[Settings]) -> dict[str, Any]:
+    """The values that the environment has for the groups' settings, by name."""
+    values, errors = {}, []
+    for setting in (setting for group in groups for setting in group.settings()):
+        if setting.variable in environ:
+            try:
+                values[setting.name] = setting.parse(environ[setting.variable])
+            except SettingsError as error:
+                errors.append(str(error))
+    known = [ENVIRONMENT_PREFIX + field.name.upper() for group in GROUPS for field in fields(group)]
+    for variable in sorted(environ):
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
+            from difflib import get_close_matches  # noqa: PLC0415 - takes time, and is needed in this case only
+
+            similar = get_close_matches(variable, known, 1)
+            errors.append(f"{variable} is no setting" + (f"; did you mean {similar[0]}?" if similar else ""))
+    if errors:
+        raise SettingsError("\n".join(errors))
+    return values
+
+
+if __name__ == "__main__":
+    from modal_app.settings_schema import main
+
+    sys.exit(main())

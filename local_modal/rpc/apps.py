@@ -28,7 +28,9 @@ class AppService(Service):
         app = self.plane.apps.deployed(environment, request.app_name)
         if app is None and request.object_creation_type != api_pb2.OBJECT_CREATION_TYPE_CREATE_IF_MISSING:
             not_found(f"App '{request.app_name}' not found in the '{environment}' environment.")
-        app = app or self.plane.apps.create(environment, request.app_name, api_pb2.APP_STATE_INITIALIZING)
+        if app is None:
+            name = request.app_name
+            app = self.plane.apps.create(environment, name, api_pb2.APP_STATE_DEPLOYED, name)
         return api_pb2.AppGetOrCreateResponse(app_id=app.app_id)
 
     async def AppGetByDeploymentName(

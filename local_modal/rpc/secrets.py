@@ -26,6 +26,7 @@ class SecretService(Service):
             secret = found
         else:
             secret = self.plane.secrets.put(environment, name, dict(request.env_dict))
+            self.plane.scheduler.secret_changed(secret.secret_id)
         if missing := sorted(set(request.required_keys) - set(secret.keys)):
             invalid(f"Secret '{name}' is missing key(s): {', '.join(missing)}")
         return api_pb2.SecretGetOrCreateResponse(secret_id=secret.secret_id, metadata=self._metadata(secret))
@@ -64,6 +65,7 @@ class SecretService(Service):
             else:
                 values.pop(update.key, None)
         self.plane.secrets.put(secret.environment, secret.name, values)
+        self.plane.scheduler.secret_changed(secret.secret_id)
         return Empty()
 
     async def SecretDelete(self, request: api_pb2.SecretDeleteRequest) -> Empty:

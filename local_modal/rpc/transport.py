@@ -18,14 +18,15 @@ from grpclib.config import Configuration
 from grpclib.const import Cardinality, Handler
 from grpclib.encoding.proto import ProtoCodec
 from grpclib.events import RecvRequest, _DispatchServerEvents
-from grpclib.protocol import H2Protocol
 from modal_proto import api_pb2
 
 from local_modal.errors import LocalModalError
-from local_modal.rpc import access
+from local_modal.rpc import access, pace, wire
 from local_modal.rpc.access import Level
+from local_modal.rpc.pace import Pace, PacedProtocol
 from local_modal.scheduler.task import Task
 from local_modal.store.principals import ServiceUser
+from local_modal.strangers import Strangers
 
 log = logging.getLogger(__name__)
 SERVICE = api_pb2.DESCRIPTOR.services_by_name["ModalClient"]
@@ -34,6 +35,8 @@ PREFIX = struct.Struct(">?I")
 WINDOW_BYTES = 8 << 20
 FRAMING_BYTES = 1 << 20
 """What a message may measure beyond the arguments that it carries."""
+MAX_FIELDS = 10_000
+"""Fields of a container's message: one takes two bytes to send, and a hundred to hold once it is parsed (count)."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +136,7 @@ def _refused(name: str, unserved: Callable[[str], None]) -> Callable[[Any], Awai
 async def _receive(stream: Any, request_type: type[Message]) -> Message:
     """One message, with a bound on its size, which grpclib's own recv_message lacks."""
     caller = CALLER.get()
-    data_stream = stream._stream
-    prefix = await data_stream.recv_data(PREFIX.size)
-    if len(prefix) < PREFIX.size:
-        raise GRPCError(Status.INVALID_ARGUMENT, "no message")
-    compressed, length = PREFIX.unpack(prefix)
+    compressed, length = PREFIX.unpack(await _read(stream, PREFIX.size))
     if compressed:
         raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not served")
     limit = caller.left_bytes()
@@ -147,19 +146,33 @@ async def _receive(stream: Any, request_type: type[Message]) -> Message:
         raise GRPCError(Status.RESOURCE_EXHAUSTED, f"a message of {length} bytes is over the limit of {limit} bytes")
     if isinstance(caller, Task):
         caller.received_bytes += length
-    data = await data_stream.recv_data(length)
+    data = await _read(stream, length)
+    if isinstance(caller, Task) and not wire.few_fields(data, request_type, MAX_FIELDS):
+        raise GRPCError(Status.RESOURCE_EXHAUSTED, f"a message of more than {MAX_FIELDS} fields")
     try:
         return request_type.FromString(data)
     except DecodeError as error:
         raise GRPCError(Status.INVALID_ARGUMENT, "not a message of this RPC") from error
 
 
+async def _read(stream: Any, size: int) -> bytes:
+    """Exactly so many bytes of a request; grpclib asserts that a peer sends what it announced."""
+    try:
+        data: bytes = await stream._stream.recv_data(size)
+    except AssertionError:
+        data = b""
+    if len(data) < size:
+        raise GRPCError(Status.INVALID_ARGUMENT, "the message is cut short")
+    return data
+
+
 class Transport:
     """Makes the protocol of one connection: over TCP for accounts, over a task's socket for its container."""
 
-    def __init__(self, table: dict[str, Handler], authenticate: Authenticate) -> None:
+    def __init__(self, table: dict[str, Handler], authenticate: Authenticate, strangers: Strangers) -> None:
         self._table = table
         self._authenticate = authenticate
+        self._strangers = strangers
         self._codec = ProtoCodec()
         config = Configuration(http2_connection_window_size=WINDOW_BYTES, http2_stream_window_size=WINDOW_BYTES)
         self._config = config.__for_server__()
@@ -172,11 +185,13 @@ class Transport:
             normalize_outbound_headers=False,
         )
 
-    def for_account(self) -> H2Protocol:
+    def for_account(self) -> PacedProtocol:
         """A connection whose calls carry a token each."""
 
         async def identify(event: RecvRequest) -> None:
             account = self._authenticate(event.metadata)
+            self._strangers.recognise(event.peer._transport)
+            protocol.go_at(pace.ACCOUNT)
             name = event.method_name.rpartition("/")[2]
             if name in access.CONTAINER_ONLY:
                 raise GRPCError(Status.PERMISSION_DENIED, f"{name} is for containers")
@@ -188,11 +203,14 @@ class Transport:
             CALLER.set(account)
             CHECK.set(Check(level))
 
-        return self._protocol(identify)
+        protocol = self._protocol(identify, pace.STRANGER)
+        return protocol
 
     async def for_task(self, task: Task, end: socket.socket) -> asyncio.Transport:
         """Serve a task's socket: whoever holds its other end is the task, and may do what its definition allows."""
-        allowed = access.RESTRICTED_CONTAINER if task.definition.restricted else access.CONTAINER
+        restricted = task.definition.restricted
+        allowed = access.RESTRICTED_CONTAINER if restricted else access.CONTAINER
+        at = Pace.of_container(max_bytes=task.max_bytes, restricted=restricted)
 
         async def identify(event: RecvRequest) -> None:
             name = event.method_name.rpartition("/")[2]
@@ -203,11 +221,11 @@ class Transport:
 
         end.setblocking(False)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_accepted_socket(lambda: self._protocol(identify), end)
+        transport, _ = await loop.connect_accepted_socket(lambda: self._protocol(identify, at), end)
         return transport
 
-    def _protocol(self, identify: Callable[[RecvRequest], Awaitable[None]]) -> H2Protocol:
+    def _protocol(self, identify: Callable[[RecvRequest], Awaitable[None]], at: Pace) -> PacedProtocol:
         dispatch = _DispatchServerEvents()
         dispatch.add_listener(RecvRequest, identify)
         handler = grpclib.server.Handler(self._table, self._codec, None, dispatch)
-        return H2Protocol(handler, self._config, self._h2_config)
+        return PacedProtocol(at, handler, self._config, self._h2_config)

@@ -121,6 +121,7 @@ def set_limits(jail: Jail) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_SIGPENDING, 64),
+        (resource.RLIMIT_STACK, policy.STACK_BYTES),
         (resource.RLIMIT_DATA, footprint.data + limits.memory_bytes),
         (resource.RLIMIT_AS, footprint.address_space + limits.memory_bytes + policy.ADDRESS_SPACE_SLACK),
     ):

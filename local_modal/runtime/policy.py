@@ -68,8 +68,13 @@ ZYGOTE_SCRATCH_BYTES = 256 << 20
 SCRATCH_INODES = 4096
 """Files and folders in a container's scratch."""
 
-ADDRESS_SPACE_SLACK = 4 << 30
-"""Address space (not memory) beyond a container's memory limit: thread stacks, allocator arenas, mapped files."""
+ADDRESS_SPACE_SLACK = 1 << 30
+"""Address space beyond a container's memory limit: thread stacks, allocator arenas, mapped files. Hostile code can make
+memory of it that the limit doesn't count (pages written and then made read only; a stack, grown by mremap), so this is
+how far a container can go beyond its limit."""
+
+STACK_BYTES = 8 << 20
+"""The main thread's stack; no other limit counts what it grows by."""
 
 DIRECT_DATA_BYTES, DIRECT_ADDRESS_SPACE_BYTES = 3 << 29, 8 << 30
 """What imports may map in a container without a snapshot, in addition to its limits (torch with CUDA libraries maps
@@ -154,7 +159,7 @@ pointer)."""
 
 PYTHON_ENVIRONMENT: dict[str, str] = {
     "PYTHONMALLOC": "malloc",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=4",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -165,7 +170,7 @@ PYTHON_ENVIRONMENT: dict[str, str] = {
     "LANG": "C.UTF-8",
 }
 """The zygote's start values; an image's own ENV wins. Huge pages and malloc halve what a fork costs; one thread at the
-fork is a must."""
+fork is a must. Few arenas, since each reserves address space."""
 
 SCRUBBED: tuple[str, ...] = (
     "MODAL_CONTAINER_ARGUMENTS_PATH",
@@ -186,7 +191,8 @@ class Limits:
 
     memory_bytes: int = 1 << 30
     """Private writable memory beyond what the snapshot has mapped; more is a MemoryError. Pages of the snapshot that a
-    container rewrites aren't counted, so it can use the snapshot's own size in addition, never more."""
+    container rewrites aren't counted, so it can use the snapshot's own size in addition; and ADDRESS_SPACE_SLACK, where
+    it sets out to. Never more."""
     scratch_bytes: int = 64 << 20
     """/scratch, memory as well."""
     processes: int = 64

@@ -207,6 +207,8 @@ class Zygote:
                 data, descriptors, _, _ = socket.recv_fds(self._ctl, MESSAGE_BYTES, 4)
             except BlockingIOError:
                 return
+            except ConnectionResetError:  # it ended with a message of ours unread; what it said before still lies there
+                continue
             except OSError:
                 data, descriptors = b"", []
             if not data:

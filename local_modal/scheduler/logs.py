@@ -58,7 +58,7 @@ def joined(lines: list[LogLine]) -> list[LogLine]:
     room: dict[tuple[str, str, int], int] = {}
     for line in lines:
         whose = (line.task_id, line.input_id, line.source)
-        if room.get(whose, 0) < len(line.data):
+        if whose not in room or room[whose] < len(line.data):
             rows.append([])
             open_rows[whose], room[whose] = rows[-1], READ_BYTES
         open_rows[whose].append(line)

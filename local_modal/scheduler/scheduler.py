@@ -114,6 +114,11 @@ class Scheduler:
         for key in [key for key in self._pools if key[0] in gone]:
             self._retire(self._pools.pop(key))
 
+    def secret_changed(self, secret_id: str) -> None:
+        """What was started with the old values ends with what it runs; further inputs get the new ones."""
+        for key in [key for key, pool in self._pools.items() if secret_id in pool.definition.function.secret_ids]:
+            self._retire(self._pools.pop(key))
+
     async def stop_app(self, app_id: str) -> None:
         """End every container of an app, and answer its calls."""
         keys = [key for key, pool in self._pools.items() if pool.definition.app_id == app_id]
@@ -156,6 +161,7 @@ class Scheduler:
             return await self.get_inputs(task) if not task.definition.single_use else END
         await self._inline(entry.payload)
         task.running[entry.input_id] = entry
+        task.received_bytes = 0
         if task.definition.timeout:
             expire = functools.partial(self._time_out, task, entry)
             task.timers[entry.input_id] = asyncio.get_running_loop().call_later(task.definition.timeout, expire)

@@ -65,9 +65,9 @@ class Apps:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, environment: str, description: str, state: int) -> App:
-        """A new app, not yet under a name."""
-        app = App(new_id("ap"), environment, "", description, state, 0, time.time(), 0.0)
+    def create(self, environment: str, description: str, state: int, name: str = "") -> App:
+        """A new app; without `name` it can't be looked up before it is published."""
+        app = App(new_id("ap"), environment, name, description, state, 0, time.time(), 0.0)
         self._database.run(
             "INSERT INTO apps VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *(app.app_id, app.environment, app.name, app.description, app.state, app.version, app.created_at, 0.0),

@@ -7,14 +7,17 @@ from aiohttp import web
 from local_modal.errors import LocalModalError
 from local_modal.plane import Plane
 from local_modal.settings import CLIENT_VERSION
+from local_modal.strangers import Strangers
 
 PLANE = web.AppKey("plane", Plane)
+STRANGERS = web.AppKey("strangers", Strangers)
 
 
-def http_application(plane: Plane) -> web.Application:
+def http_application(plane: Plane, strangers: Strangers) -> web.Application:
     """The routes of the control plane's HTTP side."""
     application = web.Application(client_max_size=plane.settings.max_input_bytes)
     application[PLANE] = plane
+    application[STRANGERS] = strangers
     application.router.add_get("/health", _health)
     application.router.add_put("/blobs/{blob_id}/{key}", _upload)
     application.router.add_get("/blobs/{blob_id}/{key}", _download)
@@ -33,6 +36,7 @@ def _checked_blob(request: web.Request) -> str:
     blob_id = request.match_info["blob_id"]
     if not request.app[PLANE].blobs.opens(blob_id, request.match_info["key"]):
         raise web.HTTPNotFound(text="no such blob")
+    request.app[STRANGERS].recognise(request.transport)
     return blob_id
 
 

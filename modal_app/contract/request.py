@@ -11,7 +11,8 @@ from roboflow_workflows.execution_engine.entities.base import Batch, WorkflowIma
 from roboflow_workflows.execution_engine.v1.dynamic_blocks.entities import PythonCode
 
 from modal_app.contract.errors import ContractError, ContractVersionError
-from modal_app.settings import CONTRACT_VERSION, INFERENCE_VERSION, Limits
+from modal_app.installed import INFERENCE_VERSION
+from modal_app.settings import CONTRACT_VERSION, Limits
 
 Request = dict[str, Any]
 

@@ -13,7 +13,8 @@ from modal_app.contract import cbor
 from modal_app.contract.codec import Decoder
 from modal_app.contract.errors import ContractError, ContractVersionError
 from modal_app.contract.kinds import KINDS, decode_value
-from modal_app.settings import CONTRACT_VERSION, INFERENCE_VERSION, Limits
+from modal_app.installed import INFERENCE_VERSION
+from modal_app.settings import CONTRACT_VERSION, Limits
 
 Stage = Literal["load", "init", "run", "result", "request"]
 """Where a failure happened: loading the code, its init function, its run function, turning the result into data, or

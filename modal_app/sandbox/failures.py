@@ -21,7 +21,8 @@ def describe(error: BaseException, stage: Stage, code: PythonCode, limits: Limit
     """The failure that `error`, raised by the engine or by user code at `stage`, amounts to."""
     original = _original(error)
     if isinstance(original, DynamicBlockError):
-        return Failure(stage, (RaisedError("DynamicBlockError", original.public_message),), _missing(code, original))
+        message = printable(original.public_message)[: limits.message_chars]
+        return Failure(stage, (RaisedError("DynamicBlockError", message),), _missing(code, original))
     place = _Place(code, limits)
     chain = [place.describe(link, cause) for link, cause in _chain(original)]
     return Failure(stage, tuple(reversed(chain)))
@@ -39,7 +40,7 @@ def _original(error: BaseException) -> BaseException:
 
 def _missing(code: PythonCode, error: DynamicBlockError) -> str | None:
     names = (code.run_function_name, code.init_function_name)
-    return next((name for name in names if f"function: {name} in" in error.public_message), None)
+    return next((printable(name) for name in names if f"function: {name} in" in error.public_message), None)
 
 
 def _chain(error: BaseException) -> Iterator[tuple[BaseException, bool]]:

@@ -45,7 +45,7 @@ class SandboxExecutor:
             duration=min(response.seconds, float(configuration.APP.timeout_seconds)),
             source=BLOCK_DURATION_SOURCE_REMOTE_RUNTIME,
         )
-        output.warn_of_other_version(response)
+        output.check_version(response)
         output.show(response, context.get("step_name") or block_type_name)
         if response.failure is not None:
             raise code_error(response, response.failure, python_code, block_type_name)

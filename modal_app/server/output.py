@@ -1,22 +1,21 @@
-"""Shows what a block printed and traced in its container where local execution shows it."""
+"""Shows what a block printed and traced in its container where local execution shows it, and whose version it had."""
 
-import importlib.metadata
 import logging
 import sys
 import threading
-from functools import cache
 from zoneinfo import available_timezones
 
+from roboflow_workflows.errors import DynamicBlockError
 from roboflow_workflows.execution_engine.v1.dynamic_blocks.debug_logs import get_active_collector
 from roboflow_workflows.execution_engine.v1.dynamic_blocks.workflow_debug import get_active_debug_trace
 
 from modal_app.contract.response import Response
+from modal_app.installed import INFERENCE_VERSION, UNKNOWN
+from modal_app.server import configuration
 
 logger = logging.getLogger(__name__)
 
 _warned = threading.Event()
-
-_DISTRIBUTIONS = ("inference-cpu", "inference-gpu", "inference", "inference-core")
 
 
 def show(response: Response, step_name: str) -> None:
@@ -43,24 +42,23 @@ def show(response: Response, step_name: str) -> None:
             )
 
 
-def warn_of_other_version(response: Response) -> None:
-    """Logs, the first time, that the sandbox has another inference version than this server."""
-    own = _own_version()
-    if own is not None and response.inference != own and not _warned.is_set():
-        _warned.set()
-        logger.warning(
-            "This server runs inference %s, the sandboxes of custom Python blocks %r: blocks may behave differently; "
-            "deploy the app from the server's version of the project.",
-            own,
-            response.inference,
+def check_version(response: Response) -> None:
+    """Compares the sandbox's inference version with this server's; another one is logged, the first time.
+
+    Raises:
+        DynamicBlockError: it is another one, and the server is set to be strict.
+    """
+    if response.inference == INFERENCE_VERSION:
+        return
+    found = (
+        f"This server runs inference {INFERENCE_VERSION}, the sandboxes of custom Python blocks {response.inference!r}"
+    )
+    deploy = "deploy the app from the server's version of the project"
+    if configuration.SERVER.strict_version:
+        raise DynamicBlockError(
+            public_message=f"{found}: {deploy}, or allow the difference with CUSTOM_BLOCKS_STRICT_VERSION=false.",
+            context="modal_executor | inference_version",
         )
-
-
-@cache
-def _own_version() -> str | None:
-    for distribution in _DISTRIBUTIONS:
-        try:
-            return importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
+    if INFERENCE_VERSION != UNKNOWN and not _warned.is_set():
+        _warned.set()
+        logger.warning("%s: blocks may behave differently; %s.", found, deploy)

@@ -5,10 +5,7 @@ import re
 from roboflow_workflows.environment import MODAL_ALLOW_ANONYMOUS_EXECUTION, MODAL_ANONYMOUS_WORKSPACE_NAME
 from roboflow_workflows.errors import DynamicBlockError
 
-from modal_app.settings import ANONYMOUS_ALIASES
-
-WORKSPACE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-"""Letters, digits, dot, dash, underscore: what a workspace's name may hold. It ends up in names and logs."""
+from modal_app.settings import ANONYMOUS_ALIASES, WORKSPACE_ID
 
 
 def resolve_workspace(workspace_id: str | None) -> str:
@@ -29,10 +26,9 @@ def resolve_workspace(workspace_id: str | None) -> str:
 
 
 def _checked(workspace_id: str) -> str:
-    if not WORKSPACE_ID.fullmatch(workspace_id):
+    if not re.fullmatch(WORKSPACE_ID.pattern, workspace_id):
         raise DynamicBlockError(
-            public_message=f"The workspace id {workspace_id[:140]!r} is malformed: it may hold up to 128 letters, "
-            "digits, dots, dashes and underscores.",
+            public_message=f"The workspace id {workspace_id[:140]!r} is malformed: it may hold {WORKSPACE_ID.form}.",
             context="modal_executor | workspace_id",
         )
     return workspace_id

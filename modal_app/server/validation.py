@@ -54,7 +54,7 @@ def validate_code_in_modal(python_code: PythonCode, workspace_id: str | None = N
     if code_hash not in validated:
         request = build_request(python_code, BLOCK_TYPE, configuration.LIMITS)
         response = call("validate", workspace, request, BLOCK_TYPE)
-        output.warn_of_other_version(response)
+        output.check_version(response)
         output.show(response, BLOCK_TYPE)
         if response.failure is not None:
             raise code_error(response, response.failure, python_code, BLOCK_TYPE)

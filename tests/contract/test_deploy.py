@@ -124,3 +124,44 @@ def test_secrets_reach_the_container_and_nothing_of_the_deployer_does(
     seen = modal.Function.from_name("secretive", "variables", environment_name=environment).remote()
     assert (seen["NAMED_KEY"], seen["PLAIN_KEY"]) == ("named-value", "plain-value")
     assert not [name for name in seen if "TOKEN" in name or name == "DEPLOYER_CANARY"]
+
+
+def test_a_changed_secret_reaches_the_next_call_without_a_deployment(
+    deploy: Deploy, cli: Cli, environment: str
+) -> None:
+    cli("secret", "create", "changing", "KEY=before", "--force")
+    deploy("""
+        import os
+
+        import modal
+
+        app = modal.App("reads-secret")
+
+
+        @app.cls(
+            image=modal.Image.debian_slim(python_version="3.11"),
+            secrets=[modal.Secret.from_name("changing")],
+            timeout=20,
+            single_use_containers=True,
+            enable_memory_snapshot=True,
+        )
+        class Box:
+            @modal.method()
+            def read(self):
+                return os.environ["KEY"]
+    """)
+    box = lookup("reads-secret", "Box", environment)
+    assert box.read.remote() == "before"
+    cli("secret", "create", "changing", "KEY=after", "--force")
+    assert box.read.remote() == "after"
+
+
+def test_an_app_that_was_looked_up_into_being_is_the_one_that_is_deployed(
+    deploy: Deploy, cli: Cli, environment: str
+) -> None:
+    made = modal.App.lookup("looked-up", environment_name=environment, create_if_missing=True)
+    deploy(source("looked-up", "one"))
+    listed = [line for line in cli("app", "list", "--json").stdout.splitlines() if "ap-" in line]
+    assert sum(str(made.app_id) in line for line in listed) == 1
+    assert lookup("looked-up", "Box", environment, name="a").version.remote() == "one"
+    assert cli("app", "list", "--json").stdout.count("looked-up") == 1

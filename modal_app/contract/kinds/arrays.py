@@ -12,8 +12,10 @@ MAX_DIMENSIONS = 32
 MAX_EXTENT = 2**31 - 1
 _MAX_CODE_POINT = 0x10FFFF
 _DTYPE = re.compile(
-    r"\|(b1|i1|u1|S[1-9]\d{0,8})|[<>](i[248]|u[248]|f[248]|c8|c16|U[1-9]\d{0,8}|[mM]8(\[\d{0,9}[a-zA-Zμ]{1,7}\])?)"
+    r"\|(b1|i1|u1|S[1-9]\d{0,8})|[<>](i[248]|u[248]|f[248]|c8|c16|U[1-9]\d{0,8}|[mM]8(\[([1-9]\d{0,8})?[a-zA-Zμ]{1,7}\])?)"
 )
+"""Types that pass, by NumPy's names for them. A time's unit may be a multiple, but not of 0: NumPy divides by it, and a
+process that does ends with SIGFPE."""
 ARRAY_FIELDS = ("dtype", "shape", "order", "data")
 SCALAR_FIELDS = ("dtype", "data")
 
@@ -84,6 +86,8 @@ def _shape(data: Any, decoder: Decoder) -> tuple[int, ...]:
     shape = decoder.integers(data, low=0, high=MAX_EXTENT)
     if len(shape) > MAX_DIMENSIONS:
         raise decoder.error(f"is an array of more than {MAX_DIMENSIONS} dimensions")
+    if math.prod(extent or 1 for extent in shape) > MAX_EXTENT:
+        raise decoder.error("is an array of a shape that no array has, not even an empty one")
     return shape
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from modal_app.contract.codec import INT_MAX, INT_MIN, Decoder, Encoder, Fields, Kind
 
 MAX_HEX_DIGITS = 4096
-MAX_TUPLE_KEYS = 10_000
+MAX_SAME_HASH = 64
+"""Tuples with the same hash among the keys of one dict (tuples of -1 and -2 have it by nature)."""
 _HEX = re.compile(r"-?0x[0-9a-f]+")
 _KEY_TYPES = (str, bytes, bool, float, type(None))
 
@@ -49,24 +50,26 @@ def _decode_tuple(fields: Fields, decoder: Decoder) -> tuple[Any, ...]:
 
 
 def _encode_dict(value: dict[Any, Any], encoder: Encoder) -> Fields:
+    crowd = _Crowd()
     for key in value:
         if not _can_be_key(key):
             raise encoder.error(f"has a key of type {type(key).__name__}; use text, numbers, None or tuples of these")
-    if sum(type(key) is tuple for key in value) > MAX_TUPLE_KEYS:
-        raise encoder.error(f"is a dict with more than {MAX_TUPLE_KEYS:,} tuples as keys")
+        if not crowd.takes(key):
+            raise encoder.error(f"is a dict with more than {MAX_SAME_HASH} tuples of the same hash as keys")
     return {"items": [[encoder.child(" key", key), encoder.child(f"[{key!r}]", item)] for key, item in value.items()]}
 
 
 def _decode_dict(fields: Fields, decoder: Decoder) -> dict[Hashable, Any]:
     result: dict[Hashable, Any] = {}
-    tuples = 0
+    crowd = _Crowd()
     for entry in decoder.expect(fields["items"], list):
         if type(entry) is not list or len(entry) != 2:  # noqa: PLR2004 - a key and a value
             raise decoder.error("has an entry of a dict that is not a key and a value")
         key = decoder.child(" key", entry[0])
-        tuples += type(key) is tuple
-        if not _can_be_key(key) or tuples > MAX_TUPLE_KEYS:
-            raise decoder.error("has a key of a dict that is not text, a number, None or one of few tuples of these")
+        if not _can_be_key(key):
+            raise decoder.error("has a key of a dict that is not text, a number, None or a tuple of these")
+        if not crowd.takes(key):
+            raise decoder.error(f"has more than {MAX_SAME_HASH} tuples of the same hash as keys of a dict")
         if key in result:
             raise decoder.error("has the same key twice in a dict")
         result[key] = decoder.child("[…]", entry[1])
@@ -76,13 +79,28 @@ def _decode_dict(fields: Fields, decoder: Decoder) -> dict[Hashable, Any]:
 def _can_be_key(key: Any) -> bool:
     """Whether a server may put `key` into a dict: its hash can't be chosen to collide with that of many others.
 
-    Text and bytes have random hashes, integers of 64 bits and floats few collisions; tuples are limited in number.
+    Text and bytes have random hashes, integers of 64 bits and floats few collisions; tuples are counted (`_Crowd`).
     """
     if type(key) is int:
         return INT_MIN <= key <= INT_MAX
     if type(key) is tuple:
         return all(type(part) is not tuple and _can_be_key(part) for part in key)
     return type(key) in _KEY_TYPES
+
+
+class _Crowd:
+    """Counts tuples by hash: a tuple of numbers can be made to have any, and a key is compared with all of its hash."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def takes(self, key: Hashable) -> bool:
+        """Whether `key` may come to the others."""
+        if type(key) is not tuple:
+            return True
+        hashed = hash(key)
+        self._counts[hashed] = self._counts.get(hashed, 0) + 1
+        return self._counts[hashed] <= MAX_SAME_HASH
 
 
 KINDS = (

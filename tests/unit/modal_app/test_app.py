@@ -3,107 +3,27 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
 import modal
 import pytest
-from google.protobuf.empty_pb2 import Empty
 from modal_proto import api_pb2
 
-from modal_app.settings import INFERENCE_VERSION, UV_VERSION
-from tests.unit.modal_app.server.control_plane import ControlPlane, handle, serve
+from modal_app.image import SOURCE_NOT_NEEDED
+from modal_app.settings import INFERENCE_VERSION, UV_VERSION, AppSettings
+from tests.unit.modal_app.recorder import Recorder, recorder
 
 CBOR, PICKLE = api_pb2.DATA_FORMAT_CBOR, api_pb2.DATA_FORMAT_PICKLE
-
-
-class Recorder(ControlPlane):
-    """Takes a deploy, and keeps what was registered."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.functions: list[api_pb2.FunctionCreateRequest] = []
-        self.images: list[api_pb2.Image] = []
-        self.files: set[str] = set()
-        self.published: list[api_pb2.AppPublishRequest] = []
-
-    def on_AppGetByDeploymentName(self, _: Any) -> api_pb2.AppGetByDeploymentNameResponse:
-        return api_pb2.AppGetByDeploymentNameResponse()
-
-    def on_AppCreate(self, _: Any) -> api_pb2.AppCreateResponse:
-        return api_pb2.AppCreateResponse(app_id="ap-1")
-
-    def on_AppHeartbeat(self, _: Any) -> Empty:
-        return Empty()
-
-    def on_AppClientDisconnect(self, _: Any) -> Empty:
-        return Empty()
-
-    def on_EnvironmentGetOrCreate(self, _: Any) -> api_pb2.EnvironmentGetOrCreateResponse:
-        settings = api_pb2.EnvironmentSettings(image_builder_version="2025.06")
-        metadata = api_pb2.EnvironmentMetadata(name="main", settings=settings)
-        return api_pb2.EnvironmentGetOrCreateResponse(environment_id="en-1", metadata=metadata)
-
-    def on_FunctionPrecreate(self, _: Any) -> api_pb2.FunctionPrecreateResponse:
-        return api_pb2.FunctionPrecreateResponse(function_id="fu-1", handle_metadata=handle())
-
-    def on_FunctionCreate(self, request: api_pb2.FunctionCreateRequest) -> api_pb2.FunctionCreateResponse:
-        self.functions.append(request)
-        return api_pb2.FunctionCreateResponse(
-            function_id="fu-1",
-            function=request.function,
-            handle_metadata=handle(),
-            function_data=api_pb2.FunctionData(
-                ranked_functions=[api_pb2.FunctionData.RankedFunction(function=request.function)]
-            ),
-        )
-
-    def on_ClassCreate(self, _: Any) -> api_pb2.ClassCreateResponse:
-        return api_pb2.ClassCreateResponse(class_id="cs-1", handle_metadata=api_pb2.ClassHandleMetadata())
-
-    def on_ImageGetOrCreate(self, request: api_pb2.ImageGetOrCreateRequest) -> api_pb2.ImageGetOrCreateResponse:
-        self.images.append(request.image)
-        return api_pb2.ImageGetOrCreateResponse(
-            image_id=f"im-{len(self.images)}",
-            result=api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_SUCCESS),
-            metadata=api_pb2.ImageMetadata(image_builder_version="2025.06"),
-        )
-
-    def on_MountBatchedCheckExistence(self, _: Any) -> api_pb2.MountBatchedCheckExistenceResponse:
-        return api_pb2.MountBatchedCheckExistenceResponse()
-
-    def on_MountPutFile(self, _: Any) -> api_pb2.MountPutFileResponse:
-        return api_pb2.MountPutFileResponse(exists=True)
-
-    def on_MountGetOrCreate(self, request: api_pb2.MountGetOrCreateRequest) -> api_pb2.MountGetOrCreateResponse:
-        self.files.update(file.filename for file in request.files)
-        return api_pb2.MountGetOrCreateResponse(mount_id="mo-1")
-
-    def on_AppPublish(self, request: api_pb2.AppPublishRequest) -> api_pb2.AppPublishResponse:
-        self.published.append(request)
-        return api_pb2.AppPublishResponse(url="http://localhost/apps/ap-1")
 
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Recorder]:
     """The app, deployed by `modal deploy -m modal_app.app` in a process of its own."""
-    recorder = Recorder()
-    end = serve(recorder)
-    environment = {
-        "MODAL_SERVER_URL": recorder.url,
-        "MODAL_TOKEN_ID": recorder.credentials[0],
-        "MODAL_TOKEN_SECRET": recorder.credentials[1],
-        "CUSTOM_BLOCKS_TORCH": "cpu",
-        "PYTHONPATH": ":".join(sys.path),
-        "HOME": "/nowhere",
-    }
-    command = [sys.executable, "-m", "modal", "deploy", "-m", "modal_app.app"]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield recorder
-    finally:
-        end()
+    with recorder() as plane:
+        plane.deploy()
+        yield plane
 
 
 def test_one_app_with_one_class(deployed: Recorder) -> None:
@@ -119,6 +39,7 @@ EXPECTED: dict[str, Any] = {
     "startup_timeout_secs": 300,
     "task_idle_timeout_secs": 30,
     "checkpointing_enabled": True,
+    "block_network": True,
     "untrusted": True,
     "method_definitions_set": True,
 }
@@ -131,6 +52,138 @@ def test_the_class_is_registered_with(field: str, deployed: Recorder) -> None:
 
 def test_it_runs_in_iowa(deployed: Recorder) -> None:
     assert list(deployed.functions[0].function.scheduler_placement.regions) == ["us-central1"]
+
+
+def test_what_no_setting_says_is_left_to_modal(deployed: Recorder) -> None:
+    function = deployed.functions[0].function
+    assert function.resources == api_pb2.Resources(gpu_config=function.resources.gpu_config)
+    assert function.autoscaler_settings == api_pb2.AutoscalerSettings(scaledown_window=30)
+    assert not function.cloud_provider_str
+    assert not function.routing_region
+    assert not function.secret_ids
+    assert deployed.secrets == {}
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A setting: its variable's text, where the definition holds it, and what it holds then."""
+
+    setting: str
+    text: str
+    read: Callable[[Recorder, api_pb2.Function], Any]
+    expected: Any
+
+
+CHANGES = (
+    Changed("timeout_seconds", "41", lambda _, f: f.timeout_secs, 41),
+    Changed("startup_timeout_seconds", "42", lambda _, f: f.startup_timeout_secs, 42),
+    Changed("scaledown_window_seconds", "43", lambda _, f: f.autoscaler_settings.scaledown_window, 43),
+    Changed("buffer_containers", "4", lambda _, f: f.autoscaler_settings.buffer_containers, 4),
+    Changed("max_containers", "45", lambda _, f: f.autoscaler_settings.max_containers, 45),
+    Changed("memory_mib", "2046", lambda _, f: (f.resources.memory_mb, f.resources.memory_mb_max), (2046, 2046)),
+    Changed("cpu", "0.5", lambda _, f: (f.resources.milli_cpu, f.resources.milli_cpu_max), (500, 500)),
+    Changed("region", "eu", lambda _, f: list(f.scheduler_placement.regions), ["eu"]),
+    Changed("cloud", "gcp", lambda _, f: f.cloud_provider_str, "gcp"),
+    Changed("routing_region", "eu-west", lambda _, f: f.routing_region, "eu-west"),
+    Changed("network", "egress", lambda _, f: f.block_network, False),
+    Changed("secrets", "b, a", lambda _, f: list(f.secret_ids), ["st-b", "st-a", "st-"]),
+    Changed(
+        "packages",
+        "shapely==2.1.2,moto[s3,ec2]==5.1.0",
+        lambda r, _: (
+            "--compile-bytecode --torch-backend=cpu inference-cpu==1.8.2 'moto[s3,ec2]==5.1.0' shapely==2.1.2"
+            in r.image_lines
+        ),
+        True,
+    ),
+    Changed(
+        "inference_version", "1.8.2", lambda r, _: set(re.findall(r"inference-cpu==(\S+)", r.image_lines)), {"1.8.2"}
+    ),
+    Changed("torch", "cpu", lambda r, _: "--torch-backend=cpu" in r.image_lines, True),
+)
+ELSEWHERE = {"image_tag", "warm_workspaces"}
+"""An image by name replaces the one described above; workspaces are warmed after a deploy (see test_warm)."""
+
+
+@pytest.fixture(scope="module")
+def changed() -> Iterator[Recorder]:
+    """The app, deployed with every setting changed."""
+    with recorder() as plane:
+        plane.deploy(**{change.setting: change.text for change in CHANGES})
+        yield plane
+
+
+def test_the_changes_below_are_of_all_settings() -> None:
+    assert {change.setting for change in CHANGES} | ELSEWHERE == {field.name for field in fields(AppSettings)}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.setting)
+def test_a_setting_reaches_the_definition(change: Changed, changed: Recorder) -> None:
+    assert change.read(changed, changed.functions[0].function) == change.expected
+
+
+def test_torch_of_the_default_index() -> None:
+    with recorder() as plane:
+        plane.deploy(torch="default")
+        assert "torch-backend" not in plane.image_lines
+
+
+def test_packages_for_blocks_are_a_layer_on_top(changed: Recorder) -> None:
+    of_inference, of_blocks = (line for line in changed.image_lines.splitlines() if "/uv pip install" in line)
+    assert "shapely" not in of_inference
+    assert "shapely" in of_blocks
+
+
+def test_a_published_image_is_used_as_it_is() -> None:
+    with recorder() as plane:
+        plane.tags["staging/custom-blocks:v1"] = "im-published"
+        plane.deploy(image_tag="staging/custom-blocks:v1", packages="shapely==2.1.2")
+        assert plane.functions[0].function.image_id == "im-published"
+        assert plane.images == []
+        assert "/root/modal_app/app.py" in plane.files
+
+
+def test_an_image_that_was_not_published_stops_the_deploy() -> None:
+    with recorder() as plane:
+        done = plane.run("modal", "deploy", "-m", "modal_app.app", image_tag="custom-blocks:v1")
+        assert done.returncode == 1
+        assert "custom-blocks:v1 not found" in done.stdout + done.stderr
+        assert plane.published == []
+
+
+def test_wrong_settings_are_named_before_anything_is_sent() -> None:
+    with recorder() as plane:
+        done = plane.run("modal", "deploy", "-m", "modal_app.app", cpu="many", network="all")
+        assert done.returncode == 1
+        assert "CUSTOM_BLOCKS_CPU='many' must be" in done.stderr
+        assert "CUSTOM_BLOCKS_NETWORK='all' must be one of none, egress" in done.stderr
+        assert plane.calls == []
+
+
+IN_CONTAINER = """
+import modal
+modal.is_local = lambda: False
+from modal_app.app import Executor
+from modal._utils.async_utils import synchronizer
+function = synchronizer._translate_in(Executor)._get_class_service_function()
+print(len(function._deps_(only_explicit_mounts=True)))
+"""
+
+
+@pytest.mark.parametrize("named", ["", "b, a"])
+def test_a_container_finds_the_class_depending_on_what_it_was_deployed_with(named: str) -> None:
+    """Modal's runner refuses to start it otherwise. Whatever else its Secrets hold, they don't break it."""
+    with recorder() as plane:
+        plane.deploy(**({"secrets": named} if named else {}))
+    deployed = plane.functions[0].function
+    values: dict[str, str] = {"CUSTOM_BLOCKS_TIMEOUT_SECONDS": "no number", "CUSTOM_BLOCKS_CANARY": "yes"}
+    for secret_id in deployed.secret_ids:
+        values |= plane.secrets[secret_id]
+    command = [sys.executable, "-c", IN_CONTAINER]
+    environment = {"PYTHONPATH": ":".join(sys.path), **values}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == len(deployed.object_dependencies) == (4 if named else 1)
 
 
 def test_the_workspace_is_its_one_parameter(deployed: Recorder) -> None:
@@ -150,7 +203,7 @@ def test_inputs_may_be_pickled_and_outputs_may_not(deployed: Recorder) -> None:
 
 
 def test_the_image_is_debian_with_cv2s_libraries_and_the_servers_inference(deployed: Recorder) -> None:
-    lines = "\n".join(line for image in deployed.images for line in image.dockerfile_commands)
+    lines = deployed.image_lines
     assert re.search(r"^FROM python:3\.11(\.\d+)?-slim-", lines, re.MULTILINE)
     assert "apt-get install -y libgl1 libglib2.0-0" in lines
     assert f"inference-cpu=={INFERENCE_VERSION}" in lines
@@ -164,7 +217,7 @@ def test_the_image_is_debian_with_cv2s_libraries_and_the_servers_inference(deplo
 def test_the_container_gets_the_source_of_its_own_side_only(deployed: Recorder) -> None:
     sent = {name for name in deployed.files if "modal_app" in name}
     assert {"/root/modal_app/app.py", "/root/modal_app/sandbox/runner.py", "/root/modal_app/contract/codec.py"} <= sent
-    assert not any(part in name for name in sent for part in ("/server/", "/smoke/", "/build.py"))
+    assert not any(part in name for name in sent for part in SOURCE_NOT_NEEDED)
     assert all(name.endswith(".py") for name in sent)
     assert not any("tests" in name or "local_modal" in name for name in deployed.files)
 

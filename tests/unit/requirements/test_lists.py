@@ -87,7 +87,10 @@ def test_the_package_metadata_reads_the_sources() -> None:
     assert named == sorted(str(path.relative_to(ROOT)) for path in SOURCES)
 
 
-@pytest.mark.parametrize(("package", "name"), [("infra", "infra"), ("local_modal", "local-modal"), ("modal_app", "server")])
+PACKAGES = [("infra", "infra"), ("local_modal", "local-modal"), ("modal_app", "server")]
+
+
+@pytest.mark.parametrize(("package", "name"), PACKAGES)
 def test_what_a_package_imports_is_in_its_list(package: str, name: str) -> None:
     listed = pins(ROOT / "requirements" / f"requirements.{name}.txt")
     sources = (path.read_text("utf-8") for path in (ROOT / package).rglob("*.py"))

@@ -1,11 +1,12 @@
 """Output of containers, from their pipe to the store."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from local_modal.scheduler.logs import LogPipe, LogWriter
+from local_modal.scheduler.logs import READ_BYTES, LogPipe, LogWriter, joined
 from local_modal.store.database import Database
 from local_modal.store.logs import LogFilter, LogLine, Logs
 
@@ -48,3 +49,14 @@ async def test_what_lies_in_the_pipe_when_its_container_ends_is_kept(logs: Logs)
     pipe.drain_and_close()
     writer.flush()
     assert len(kept(logs)) == 40_000
+
+
+def test_pieces_of_one_source_become_few_rows_that_keep_their_order() -> None:
+    pieces = [replace(LINE, task_id=task, data=f"{task}{number} ") for number in range(3) for task in ("a", "b")]
+    assert [(row.task_id, row.data) for row in joined(pieces)] == [("a", "a0 a1 a2 "), ("b", "b0 b1 b2 ")]
+    assert joined([replace(LINE, data="")]) == [LINE]
+
+
+def test_a_row_does_not_grow_beyond_what_is_read_at_once() -> None:
+    pieces = [replace(LINE, data="x" * (READ_BYTES // 2 + 1)) for _ in range(3)]
+    assert [len(row.data) for row in joined(pieces)] == [READ_BYTES // 2 + 1] * 3

@@ -1,0 +1,110 @@
+"""What an inference server needs to use a stack, from the stack's outputs: `python -m infra.env_file --stack STACK`.
+
+Printed as `NAME=value` lines without the secrets, written with them to a file of mode 0600, or given to a command.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from infra.converge.errors import ConvergeError
+from infra.converge.stack import Stack
+
+NATIVE = "native"
+"""The way of calling that there is: the server's own Modal client."""
+PRIVATE = 0o600
+SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
+"""What every reader of such files takes as it stands; anything else is quoted as for a shell."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status of the command, where there is one."""
+    options = _parser().parse_args(arguments)
+    try:
+        stack = Stack(options.stack)
+        if options.run:
+            plain, secret = server_variables(stack.outputs(secrets=True))
+            inherited = {name: value for name, value in stack.environ.items() if not name.startswith("PULUMI_")}
+            environment = {**inherited, **plain, **secret}
+            os.execvpe(options.run[0], options.run, environment)  # noqa: S606 - the caller's own command
+        if options.file:
+            plain, secret = server_variables(stack.outputs(secrets=True))
+            write(options.file, text(stack.name, plain, secret))
+            sys.stdout.write(f"{options.file}: {len(plain) + len(secret)} variables, {len(secret)} of them secret\n")
+            return 0
+        plain, secret = server_variables(stack.outputs(secrets=options.show_secrets))
+        sys.stdout.write(text(stack.name, plain, secret, shown=options.show_secrets))
+    except ConvergeError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.status
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return 1
+    return 0
+
+
+def server_variables(outputs: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Plain and secret variables, by name; a secret's value is a placeholder where `outputs` were read without them."""
+    plain = {name: str(value) for name, value in outputs["serverEnv"].items()}
+    secret: dict[str, str] = {}
+    match outputs.get("serviceUser"):
+        case {"tokenId": token_id, "tokenSecret": token_secret}:
+            plain["MODAL_TOKEN_ID"] = token_id
+            secret["MODAL_TOKEN_SECRET"] = token_secret
+        case str(hidden):
+            secret |= {"MODAL_TOKEN_ID": hidden, "MODAL_TOKEN_SECRET": hidden}
+    match outputs.get("serverSecrets"):
+        case dict(values):
+            secret |= {name: str(value) for name, value in values.items()}
+        case str(hidden):
+            secret["(serverSecrets)"] = hidden
+    return plain, secret
+
+
+def text(stack: str, plain: Mapping[str, str], secret: Mapping[str, str], *, shown: bool = True) -> str:
+    """The file's lines; a secret that isn't shown is a comment."""
+    lines = [f"# inference server → stack {stack}, {datetime.now().astimezone():%Y-%m-%d %H:%M}"]
+    lines += [f"{name}={quoted(value)}" for name, value in sorted(plain.items())]
+    if shown:
+        lines += [f"{name}={quoted(value)}" for name, value in sorted(secret.items())]
+    else:
+        lines += [f"# {name}: secret (SHOW_SECRETS=1 prints it, FILE=path writes it)" for name in sorted(secret)]
+    if "MODAL_TOKEN_SECRET" not in secret:
+        lines.append("# The stack has no service user: give the server a token, MODAL_TOKEN_ID and MODAL_TOKEN_SECRET.")
+    return "\n".join(lines) + "\n"
+
+
+def quoted(value: str) -> str:
+    """A value as shells, docker compose and systemd read it."""
+    return value if SAFE.fullmatch(value) else shlex.quote(value)
+
+
+def write(path: Path, content: str) -> None:
+    """Puts `content` there, whole or not at all, readable by the user only."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(part, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, PRIVATE)) as file:
+            file.write(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m infra.env_file", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--stack", default=os.environ.get("STACK") or "local", help="the stack (default: %(default)s)")
+    parser.add_argument("--transport", default=NATIVE, choices=[NATIVE], help="how the server calls")
+    parser.add_argument("--show-secrets", action="store_true", help="print the secrets too")
+    parser.add_argument("--file", type=Path, help="write it there, 0600, secrets included")
+    parser.add_argument("--run", nargs=argparse.REMAINDER, metavar="COMMAND", help="run a command with the variables")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a preview may not contain, a rule a module: `pulumi preview --policy-pack infra/policies`."""

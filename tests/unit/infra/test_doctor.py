@@ -1,0 +1,80 @@
+"""What is missing is found, said in a line, and nothing is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.doctor import account, main, pulumi_cli, settings, state, versions
+from infra.toolchain.version import VERSION
+
+
+def released(folder: Path, script: str) -> dict[str, str]:
+    program = folder / "pulumi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{folder}:/bin", "XDG_CACHE_HOME": str(folder)}
+
+
+def test_the_packages_here_are_those_that_are_pinned() -> None:
+    finding = versions()
+    assert finding.good
+    assert f"pulumi {VERSION}" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("script", "good", "said"),
+    [
+        (f"echo v{VERSION}", True, "on PATH"),
+        ("echo v99.0.0", True, "99.0.0"),
+        ("echo v3.1.0", False, "older than the SDK's"),
+        ("echo broken >&2; exit 3", False, "does not run: broken"),
+    ],
+)
+def test_the_cli_on_path_is_looked_at(tmp_path: Path, script: str, good: bool, said: str) -> None:
+    finding = pulumi_cli(released(tmp_path, script))
+    assert finding.good is good
+    assert said in finding.detail
+
+
+def test_a_cli_that_is_not_here_yet_is_no_fault_and_none_is_gotten(tmp_path: Path) -> None:
+    finding = pulumi_cli({"PATH": "", "XDG_CACHE_HOME": str(tmp_path)})
+    assert finding.good is None
+    assert "the first deployment gets" in finding.detail
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stack_without_a_file_is_told() -> None:
+    assert settings("local").good
+    missing = settings("nowhere")
+    assert missing.good is False
+    assert "Pulumi.nowhere.yaml" in missing.detail
+
+
+def test_the_state_says_how_it_was_left(tmp_path: Path) -> None:
+    variables = {"PULUMI_BACKEND_URL": tmp_path.as_uri()}
+    assert "nothing deployed yet" in state("local", variables).detail
+    checkpoint = tmp_path / ".pulumi" / "stacks" / "inference-custom-blocks" / "local.json"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text('{"checkpoint": {"latest": {"resources": [1, 2]}}}')
+    assert state("local", variables).good
+    checkpoint.write_text('{"checkpoint": {"latest": {"pending_operations": [1]}}}')
+    assert "interrupted" in state("local", variables).detail
+    checkpoint.write_text("?")
+    assert state("local", variables).good is False
+
+
+def test_missing_credentials_end_in_a_failure_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://bucket")
+    assert main(["--stack", "staging"]) == 1
+    said = capsys.readouterr().out
+    assert "credentials" in said
+    assert "modal token new" in said
+
+
+def test_an_account_that_does_not_answer_is_a_fault(tmp_path: Path) -> None:
+    variables = {"MODAL_SERVER_URL": "http://localhost:9", "MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1"}
+    finding = account({**variables, "PATH": "/bin", "HOME": str(tmp_path)})
+    assert finding.good is False
+    assert "http://localhost:9 can't be reached" in finding.detail
