@@ -9,6 +9,7 @@ from roboflow_workflows.execution_engine.v1.dynamic_blocks.error_utils import ex
 
 from modal_app.contract.request import whole_code
 from modal_app.contract.response import Failure, Frame, RaisedError, Response
+from modal_app.server.text import visible
 
 _RELATIONS = {
     True: "The above exception was the direct cause of the following exception:",
@@ -21,7 +22,7 @@ def code_error(response: Response, failure: Failure, code: PythonCode, block_typ
     error = failure.errors[-1]
     if failure.stage == "request":
         return DynamicBlockError(
-            public_message=f"The deployed app can't take this server's request: {error.message}. "
+            public_message=f"The deployed app can't take this server's request: {visible(error.message)}. "
             "Run `make deploy` from this server's version of the project.",
             context="modal_executor | contract_version",
         )
@@ -47,10 +48,10 @@ def code_error(response: Response, failure: Failure, code: PythonCode, block_typ
 
 
 def _message(failure: Failure, error: RaisedError, frame: Frame | None) -> str:
-    said = f"{error.type}: {error.message}"
+    said = visible(f"{error.type}: {error.message}")
     if failure.stage == "load":
         return f"{said} (line {frame.line})" if frame else said
-    return f"Error in line {frame.line}, in {frame.function}: {said}" if frame else said
+    return f"Error in line {frame.line}, in {visible(frame.function)}: {said}" if frame else said
 
 
 def _traceback(failure: Failure, lines: list[str]) -> str:
@@ -58,10 +59,10 @@ def _traceback(failure: Failure, lines: list[str]) -> str:
     for error in failure.errors:
         parts.append("Traceback (most recent call last):")
         for frame in error.frames:
-            parts.append(f'  File "Python Block", line {frame.line}, in {frame.function}')
+            parts.append(f'  File "Python Block", line {frame.line}, in {visible(frame.function)}')
             if frame.line <= len(lines) and (source := lines[frame.line - 1].strip()):
                 parts.append(f"    {source}")
-        parts.append(f"{error.type}: {error.message}")
+        parts.append(visible(f"{error.type}: {error.message}"))
         if error is not failure.errors[-1]:
             parts += ["", _RELATIONS[error.cause], ""]
     return "\n".join(parts)

@@ -12,6 +12,7 @@ from roboflow_workflows.execution_engine.v1.dynamic_blocks.workflow_debug import
 from modal_app.contract.response import Response
 from modal_app.installed import INFERENCE_VERSION, UNKNOWN
 from modal_app.server import configuration
+from modal_app.server.text import visible
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def show(response: Response, step_name: str) -> None:
     """
     for stream, text in ((sys.stdout, response.printed.stdout), (sys.stderr, response.printed.stderr)):
         if text:
-            stream.write(text)
+            stream.write(visible(text))
             stream.flush()
     collector = get_active_collector()
     if collector is not None:

@@ -89,7 +89,7 @@ SOURCE = """
             return object()
 
 
-    @app.function(image=image, timeout=20)
+    @app.function(image=image, timeout=20, max_containers=1)
     def plain(a, b=1):
         return {"sum": a + b, "pid": os.getpid(), "count": len(seen.append(a) or seen)}
 
