@@ -24,7 +24,7 @@ def test_values_come_back_as_they_went(values: dict[str, Any], secret: set[str])
 
 def test_whole_numbers_are_whole_and_others_are_not() -> None:
     decoded = decode(encode({"whole": 2.0, "half": 0.5}, ())).values
-    assert repr(decoded) == "{'whole': 2, 'half': 0.5}"
+    assert (repr(decoded["whole"]), repr(decoded["half"])) == ("2", "0.5")
 
 
 def test_null_is_absent() -> None:
