@@ -4,7 +4,7 @@ from typing import Any
 
 import modal
 
-from modal_app.image import build_image
+from modal_app.image import executor_image
 from modal_app.settings import APP_NAME, AppSettings
 
 SETTINGS = AppSettings.from_environment()
@@ -13,7 +13,7 @@ app = modal.App(APP_NAME)
 
 
 @app.cls(
-    image=build_image(SETTINGS),
+    image=executor_image(SETTINGS),
     single_use_containers=True,
     timeout=SETTINGS.timeout_seconds,
     startup_timeout=SETTINGS.startup_timeout_seconds,
