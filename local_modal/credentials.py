@@ -1,5 +1,6 @@
 """Who may use this control plane: a token drawn at install, in a file that only its owner reads."""
 
+import base64
 import hmac
 import json
 import os
@@ -7,12 +8,12 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.fernet import Fernet
-
 from local_modal.errors import LocalModalError
 from local_modal.ids import new_id
 
 FILE_NAME = "credentials.json"
+KEY_BYTES = 32
+"""Of a Fernet key, which is kept in base64."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Credentials:
 
     @classmethod
     def _draw(cls, path: Path) -> "Credentials":
-        drawn = cls(new_id("ak"), new_id("as"), Fernet.generate_key().decode())
+        drawn = cls(new_id("ak"), new_id("as"), base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode())
         temporary = path.with_name(f".{FILE_NAME}.{secrets.token_hex(8)}")
         with open(temporary, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             json.dump(drawn.__dict__, file)

@@ -17,7 +17,6 @@ from typing import IO
 
 from local_modal.errors import LocalModalError
 from local_modal.runtime.policy import Policy
-from local_modal.server import ControlPlane
 from local_modal.settings import Settings
 
 RECORD = "control-plane.json"
@@ -93,6 +92,8 @@ def run(settings: Settings, policy: Policy) -> None:
 
 
 async def _serve(settings: Settings, policy: Policy, record: Path) -> None:
+    from local_modal.server import ControlPlane  # noqa: PLC0415 - half a second that only a control plane needs
+
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
