@@ -69,6 +69,11 @@ preview: setup ## Show what a deploy would change (DIFF=1: every property)
 	@$(start_modal)
 	@$(CONVERGE) preview --stack $(STACK) $(if $(DIFF),--diff)
 
+.PHONY: policy
+policy: setup ## Hold what a deploy would make against the policies (infra/policies)
+	@$(start_modal)
+	@$(CONVERGE) preview --policies --stack $(STACK)
+
 .PHONY: drift
 drift: setup ## Compare Modal with the stack and the code; fails when they differ
 	@$(CONVERGE) drift --stack $(STACK)

@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("--record", type=Path, help="a file to say in what is deployed then")
         if name == "preview":
             verb.add_argument("--diff", action="store_true", help="show each property")
+            verb.add_argument("--policies", action="store_true", help="fail on what infra/policies forbids")
         if name == "rollback":
             verb.add_argument("--version", help="the version to make live, such as v3")
         if name == "destroy":
@@ -61,7 +62,7 @@ def _run(stack: Stack, options: argparse.Namespace, rest: list[str]) -> int:
         case "up":
             return stack.up(refresh=options.refresh, record=options.record)
         case "preview":
-            return stack.preview(diff=options.diff)
+            return stack.preview(diff=options.diff, policies=options.policies)
         case "rollback":
             return stack.rollback(options.version)
         case "destroy":

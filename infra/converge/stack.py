@@ -87,10 +87,11 @@ class Stack:
                 record.write_text(self._account(state), "utf-8")
             return self._warm(app) if app.get("version") != before.get("version") else status
 
-    def preview(self, *, diff: bool = False) -> int:
-        """Shows what `up` would change; with `diff`, each property."""
+    def preview(self, *, diff: bool = False, policies: bool = False) -> int:
+        """Shows what `up` would change; with `diff`, each property; with `policies`, fails on what they forbid."""
         self._check()
-        return self._run_or_create("preview", *(["--diff"] if diff else []))
+        pack = ["--policy-pack", str(ROOT / "infra" / "policies")] if policies else []
+        return self._run_or_create("preview", *(["--diff"] if diff else []), *pack)
 
     def drift(self) -> int:
         """Compares Modal with the state and the code; DRIFT when they differ."""
