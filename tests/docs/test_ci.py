@@ -33,7 +33,7 @@ def table(output: str) -> dict[str, str]:
 
 def test_every_stage_is_a_make_target(tmp_path: Path) -> None:
     commands = re.findall(r"^=== [^:]+: make ([a-z-]+)", run_stages(tmp_path, "none").stdout, re.MULTILINE)
-    assert set(commands) == {"setup", "lint", "test", "deploy"}
+    assert set(commands) == {"setup", "lint", "test", "deploy", "policy"}
     assert set(commands) <= targets()
 
 
