@@ -5,6 +5,14 @@ Tests that need a control plane start one, with a state folder and a port of the
 
 import os
 
+import grpclib.client
+import grpclib.server
+
+# Pulumi and googleapis-common-protos both define google.rpc.Status, and one process can hold one of them. No process of
+# the product loads both; the tests' does, and nothing here uses gRPC's status details, for which grpclib would.
+for module in (grpclib.client, grpclib.server):
+    module._googleapis_available = lambda: False
+
 KEPT = {"LOCAL_MODAL_CACHE", "MODAL_TEST_REAL"}
 """Built images may be shared with the user's local Modal: they are looked up by a hash of what makes them."""
 
