@@ -75,7 +75,8 @@ class Task:
 
     def too_much(self, size: int) -> None:
         """It sent more than it may: its inputs are answered, and it ends."""
-        self.failure = results.refused(f"{size} bytes are over what a container may send ({self.max_bytes} bytes)")
+        what = f"{size} more bytes are over the {self.max_bytes} that a container may send in all"
+        self.failure = results.refused(what)
         self.kill()
 
     def open_log(self, writer: LogWriter, max_bytes: int) -> None:

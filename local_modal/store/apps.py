@@ -100,11 +100,6 @@ class Apps:
         rows = self._database.all("SELECT * FROM apps WHERE environment = ? ORDER BY created_at DESC", environment)
         return [App(**dict(row)) for row in rows]
 
-    def live(self) -> list[App]:
-        """Every app whose functions can be called."""
-        rows = self._database.all("SELECT * FROM apps WHERE state IN (?, ?, ?)", *LIVE_STATES)
-        return [App(**dict(row)) for row in rows]
-
     def stop_left_over(self) -> None:
         """Apps whose client was there only as long as the last control plane: they have ended with it."""
         self._database.run(

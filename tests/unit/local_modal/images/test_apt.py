@@ -10,7 +10,7 @@ from local_modal.images.apt import Apt, library_paths, program_paths, requested
 from local_modal.images.errors import ImageError
 from local_modal.images.process import Runner, scrubbed
 
-needs_apt = pytest.mark.skipif(not shutil.which("apt-get"), reason="needs a machine with apt")
+needs_apt = pytest.mark.skipif(not shutil.which("apt-get"), reason="NOT RUN: needs a machine with apt")
 CANDIDATES = ("libopts25", "libmikmod3", "libyajl2", "libgif7")
 """Small libraries without dependencies worth mentioning."""
 

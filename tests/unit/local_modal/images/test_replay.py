@@ -261,7 +261,7 @@ async def test_a_version_that_does_not_exist_gives_uvs_reason(store: ImageStore,
     assert "no version of six==0.0.99" in str(caught.value)
 
 
-@pytest.mark.skipif(not shutil.which("apt-get"), reason="needs a machine with apt")
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="NOT RUN: needs a machine with apt")
 @pytest.mark.timeout(300)
 async def test_an_unpacked_library_loads_in_the_environment(
     store: ImageStore, base: Environment, python: Python

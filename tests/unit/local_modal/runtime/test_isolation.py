@@ -70,7 +70,7 @@ def test_the_advice_fits_what_forbids_namespaces(tmp_path: Path, file: str, cont
 
 def test_forbidden_user_namespaces_are_found_and_explained() -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can forbid user namespaces for a test")
+        pytest.skip("NOT RUN: only root can forbid user namespaces for a test")
     program = (
         "import ctypes, os\n"
         "ctypes.CDLL(None).unshare(0x10000000)\n"

@@ -188,7 +188,7 @@ async def test_an_interpreter_that_isnt_there_is_named(host: Host) -> None:
         await zygote.ready()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only as root containers are another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT RUN: only as root containers are another user")
 async def test_a_source_that_containers_cant_read_is_named(host: Host) -> None:
     (host.folder / "guest.py").chmod(0o600)
     zygote = await host.zygote(wait=False)
