@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ LOG = "control-plane.log"
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
+FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
 
 @dataclass(frozen=True)
@@ -55,22 +57,21 @@ class Running:
 
 
 def _locked(home: Path) -> bool:
+    """Whether a control plane holds the lock: asked without taking it, so that asking never keeps one from starting."""
     try:
         with (home / LOCK).open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
     except FileNotFoundError:
         return False
-    except BlockingIOError:
-        return True
-    return False
+    return bool(FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
 def _take_lock(home: Path) -> IO[str]:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = (home / LOCK).open("w")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    except (BlockingIOError, PermissionError):
         file.close()
         raise LocalModalError(f"local Modal is already running with {home}.") from None
     return file
@@ -137,7 +138,7 @@ def start(arguments: list[str], settings: Settings) -> Running:
         running = Running.find(settings.home)
         if running and running.healthy():
             return running
-        if process.poll() is not None:
+        if process.poll() is not None and not _locked(settings.home):  # another start may have been first
             with log.open() as file:
                 file.seek(begin)
                 said = file.read().strip().removeprefix("local-modal: ")
