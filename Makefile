@@ -37,9 +37,10 @@ endif
 
 # A deploy that passed every check leaves what it was made of and which deployment that was. While both are the same, a
 # quick check beside the deploy replaces the full one after it; should it fail, Modal is compared with the stack first.
-DEPLOYED := $(VENV)/.deployed-$(STACK)
-PASSED := $(VENV)/.passed-$(STACK)
-QUICK := $(VENV)/.quick-$(STACK)
+CHECKED := $(or $(XDG_STATE_HOME),$(HOME)/.local/state)/inference-custom-blocks/checked
+DEPLOYED := $(CHECKED)/$(STACK).deployed
+PASSED := $(CHECKED)/$(STACK).passed
+QUICK := $(CHECKED)/$(STACK).quick
 made = { find modal_app local_modal requirements -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum; \
 	  cat $(DEPLOYED) 2>&1; env | sort | awk '/^(CUSTOM_BLOCKS|LOCAL_MODAL|MODAL)_/'; } | sha256sum
 passed = [ "$$($(made))" = "$$(cat $(PASSED) 2>/dev/null)" ]
@@ -138,15 +139,20 @@ test: setup ## Run all tests; they start what they need (ARGS="-k name" narrows)
 	@$(PY) -m pytest $(ARGS)
 
 .PHONY: lint
-lint: setup ## Check style and types: ruff, mypy --strict
+lint: setup ## Check style and types: ruff, mypy --strict; and that what is generated is current
 	@$(VENV)/bin/ruff check $(CODE)
 	@$(VENV)/bin/ruff format --check $(CODE)
+	@$(PY) -m infra.reference --check
 	@$(PY) -m mypy $(CODE)
 
 .PHONY: format
 format: setup ## Format the code, with ruff's safe fixes
 	@$(VENV)/bin/ruff check --fix-only --quiet $(CODE)
 	@$(VENV)/bin/ruff format $(CODE)
+
+.PHONY: docs
+docs: setup ## Write what is generated: the schema in Pulumi.yaml, docs/configuration.md
+	@$(PY) -m infra.reference
 
 .PHONY: bench
 bench: setup ## Measure the chain: latency, throughput and memory, side by side

@@ -4,7 +4,8 @@
 #   requirements/lock.sh UV [--upgrade]
 #
 # The versions of inference, modal and uv come from modal_app/settings.py. The server's list is compiled first and
-# constrains the others, so that one environment can hold them all. Without --upgrade, pins stay where they can.
+# constrains the others, so that one environment can hold them all; the GPU server's, which has an image of its own, only
+# shares Modal's client with them. Without --upgrade, pins stay where they can.
 set -euo pipefail
 cd "$(dirname "$0")"
 uv=$1
@@ -12,7 +13,7 @@ uv=$1
 shift
 versions=$(cd .. && "${PYTHON:-python3.11}" -c '
 from modal_app import settings
-print(f"inference-cpu=={settings.INFERENCE_VERSION}\nmodal=={settings.MODAL_VERSION}\nuv=={settings.UV_VERSION}")')
+print(f"inference-cpu=={settings.INFERENCE_VERSION}\ninference-gpu=={settings.INFERENCE_VERSION}\nmodal=={settings.MODAL_VERSION}\nuv=={settings.UV_VERSION}")')
 export UV_CUSTOM_COMPILE_COMMAND="make lock"
 new=$(mktemp .lock.XXXXXX)
 trap 'rm -f "$new"' EXIT
@@ -31,6 +32,8 @@ compile() { # LIST SOURCE... [OPTION...]; the old list is replaced last, so that
 compile requirements.server.txt requirements.{modal,server}.in "$@"
 compile requirements.uv.txt requirements.uv.in "$@"
 compile requirements.modal.txt requirements.modal.in -c requirements.server.txt "$@"
+compile requirements.server-cpu.txt requirements.{modal,server,server-cpu}.in --override overrides.torch-cpu.txt -c requirements.server.txt "$@"
+compile requirements.server-gpu.txt requirements.{modal,server-gpu}.in --override overrides.gpu.txt -c requirements.modal.txt "$@"
 compile requirements.local-modal.txt requirements.{modal,uv,local-modal}.in -c requirements.server.txt -c requirements.uv.txt "$@"
 compile requirements.infra.txt requirements.{modal,infra}.in -c requirements.server.txt -c requirements.local-modal.txt "$@"
 compile requirements.dev.txt requirements.dev.in -c requirements.server.txt -c requirements.local-modal.txt -c requirements.infra.txt "$@"

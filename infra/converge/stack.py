@@ -20,6 +20,7 @@ from infra.converge.environment import ROOT, backend_folder, stack_environment, 
 from infra.converge.errors import DRIFT, FAILED, HELD, STACK_NOT_FOUND, ConvergeError
 from infra.converge.turn import turn
 from infra.credentials import LOCAL_STACK
+from infra.rotations import RotationsError, count_rotation
 from infra.settings import PROJECT, SettingsError, check_stack_file, stack_path
 from infra.stack_file import StackFileError
 from infra.toolchain.cli import ToolchainError, pulumi
@@ -84,6 +85,7 @@ class Stack:
             state = self._state()
             app = _app(state)
             if record:
+                record.parent.mkdir(parents=True, exist_ok=True)
                 record.write_text(self._account(state), "utf-8")
             return self._warm(app) if app.get("version") != before.get("version") else status
 
@@ -95,6 +97,7 @@ class Stack:
 
     def drift(self) -> int:
         """Compares Modal with the state and the code; DRIFT when they differ."""
+        self._check()
         status = self._run("preview", "--refresh", "--expect-no-changes", *self._config())
         if status == STACK_NOT_FOUND:
             raise ConvergeError(f"stack {self.name} isn't deployed: make deploy STACK={self.name}", STACK_NOT_FOUND)
@@ -137,13 +140,28 @@ class Stack:
 
     def rotate(self) -> int:
         """Raises the generation of the server's tokens and deploys: new ones are made, those before stay until next."""
+        self._check()
         asked = self._ask("config", "get", "rotation")
         generation = int(asked.stdout) if asked.returncode == 0 else 1
-        changed = self._ask("config", "set", "rotation", str(generation + 1))
-        if changed.returncode:
-            raise ConvergeError(changed.stderr.strip())
-        _say(f"generation {generation + 1} of the server's tokens, now in Pulumi.{self.name}.yaml")
+        if self.is_local:
+            try:
+                generation += count_rotation(self.name, state_home(self.environ))
+            except RotationsError as error:
+                raise ConvergeError(str(error)) from None
+            where = "counted beside its state"
+        else:
+            generation += 1
+            changed = self._ask("config", "set", "rotation", str(generation))
+            if changed.returncode:
+                raise ConvergeError(changed.stderr.strip())
+            where = f"now in Pulumi.{self.name}.yaml: commit it"
+        _say(f"generation {generation} of the tokens of stack {self.name}'s servers, {where}")
         return self.up()
+
+    def version(self) -> int | None:
+        """The app's version that is live, as the state says; None before the first deployment."""
+        version = _app(self._state()).get("version")
+        return None if version is None else int(version)
 
     def outputs(self, *, secrets: bool = False) -> dict[str, Any]:
         """The stack's outputs; `[secret]` stands for what is secret, unless `secrets` are asked for."""

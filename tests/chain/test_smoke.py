@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -187,8 +188,35 @@ def test_what_keeps_it_from_calling_is_said_once(plane: LocalModal, setting: str
     assert status == 1
 
 
-def test_the_quick_one_takes_seconds_and_leaves_out_what_waits(plane: LocalModal) -> None:
+def test_the_quick_one_runs_a_block_and_imports_no_engine(plane: LocalModal) -> None:
     status, report = smoke(plane.client_env(), ROOT, "--quick")
-    assert status == 0
-    assert {"timeout", "workflow on a picture"} & set(rows(report, "passed")) == set()
-    assert len(rows(report, "passed")) == len(report["checks"]) == len(BREAKS) - 1
+    assert (status, rows(report, "passed")) == (0, ["control plane", "a container answers"])
+    imported = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "modal_app.smoke", "--quick"],
+        env={**os.environ, **plane.client_env()},
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    ).stderr
+    assert "modal_app.contract.cbor" in imported
+    assert "roboflow_workflows" not in imported
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("contract/response.py", '"result": result,', '"result": {"answer": 1},'), "not (1, '1.8.3', {'answer':"),
+        (("contract/response.py", '"inference": INFERENCE_VERSION,', '"inference": "1.8.2",'), "(1, '1.8.2', {'answer':"),
+        (("contract/response.py", '"result": result,', '"results": result,'), "answer can't be read"),
+    ],
+)
+def test_the_quick_one_fails_when_a_container_answers_otherwise(
+    plane: LocalModal, tmp_path: Path, change: Change, reason: str
+) -> None:
+    environment = f"otherwise-{uuid4().hex[:8]}"
+    deploy(plane, environment, source=mutated(tmp_path / "app", change))
+    status, report = smoke({**plane.client_env(), "MODAL_ENVIRONMENT": environment}, ROOT, "--quick")
+    assert (status, rows(report, "failed")) == (1, ["a container answers"])
+    assert reason in detail(report, "a container answers")
