@@ -182,4 +182,4 @@ class AppService(Service):
         )
 
     def _url(self, app: App) -> str:
-        return f"{self.plane.settings.url}/apps/{app.environment}/{app.app_id}"
+        return f"{self.base_url}/apps/{app.environment}/{app.app_id}"

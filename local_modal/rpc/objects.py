@@ -65,7 +65,7 @@ class BlobService(Service):
         return api_pb2.BlobGetResponse(download_url=self._url(request.blob_id, key))
 
     def _url(self, blob_id: str, key: str) -> str:
-        return f"{self.plane.settings.url}/blobs/{blob_id}/{key}"
+        return f"{self.base_url}/blobs/{blob_id}/{key}"
 
 
 @dataclass(eq=False)

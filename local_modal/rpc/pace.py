@@ -9,7 +9,7 @@ something arrives that h2 or grpclib fails on is closed.
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -49,11 +49,12 @@ ACCOUNT = Pace(burst=50_000, per_second=20_000)
 
 
 class PacedProtocol(H2Protocol):  # type: ignore[misc] # grpclib has no types
-    """The server's side of one HTTP/2 connection, at a pace."""
+    """The server's side of one HTTP/2 connection, at a pace; `on_lost` is called when the connection is gone."""
 
-    def __init__(self, pace: Pace, *arguments: Any) -> None:
+    def __init__(self, pace: Pace, *arguments: Any, on_lost: Callable[[], None] = lambda: None) -> None:
         super().__init__(*arguments)
         self._pace = pace
+        self._on_lost = on_lost
         self._tokens = float(pace.burst)
         self._counted_at = time.monotonic()
         self._waiting = b""
@@ -77,6 +78,7 @@ class PacedProtocol(H2Protocol):  # type: ignore[misc] # grpclib has no types
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
+        self._on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Handle what may be handled now; read on when the rest is handled too."""

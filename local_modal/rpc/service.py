@@ -6,7 +6,7 @@ from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from local_modal.plane import Plane
-from local_modal.rpc.transport import CALLER, CHECK, Account
+from local_modal.rpc.transport import CALLER, CHECK, REACHED_AT, Account
 from local_modal.scheduler.task import Definition, Task
 from local_modal.store.apps import App
 from local_modal.store.functions import BoundFunction
@@ -58,6 +58,12 @@ class Service:
         if not isinstance(caller, Account):
             raise GRPCError(Status.PERMISSION_DENIED, "containers may not call this")
         return caller
+
+    @property
+    def base_url(self) -> str:
+        """Where the caller of this call reaches the control plane: the beginning of every address that it is given."""
+        settings = self.plane.settings
+        return settings.advertised_url or (not self.in_container and REACHED_AT.get()) or settings.url
 
     @property
     def username(self) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +73,8 @@ class Check:
 
 Caller = Account | Task
 CALLER: ContextVar[Caller] = ContextVar("caller")
+REACHED_AT: ContextVar[str] = ContextVar("reached_at", default="")
+"""The address that the caller used, by the request's own pseudo-headers: behind a published port only it knows that."""
 CHECK: ContextVar[Check] = ContextVar("check")
 Method = Callable[[Any], Awaitable[Message] | AsyncIterator[Message]]
 Authenticate = Callable[[Any], Account]
@@ -221,11 +223,28 @@ class Transport:
 
         end.setblocking(False)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_accepted_socket(lambda: self._protocol(identify, at), end)
+        protocol = self._protocol(identify, at, task.hung_up)
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, end)
         return transport
 
-    def _protocol(self, identify: Callable[[RecvRequest], Awaitable[None]], at: Pace) -> PacedProtocol:
+    def _protocol(
+        self,
+        identify: Callable[[RecvRequest], Awaitable[None]],
+        at: Pace,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> PacedProtocol:
         dispatch = _DispatchServerEvents()
         dispatch.add_listener(RecvRequest, identify)
-        handler = grpclib.server.Handler(self._table, self._codec, None, dispatch)
-        return PacedProtocol(at, handler, self._config, self._h2_config)
+        handler = AddressedHandler(self._table, self._codec, None, dispatch)
+        return PacedProtocol(at, handler, self._config, self._h2_config, on_lost=on_lost)
+
+
+class AddressedHandler(grpclib.server.Handler):  # type: ignore[misc] # grpclib has no types
+    """Keeps each request's address for what answers it (REACHED_AT)."""
+
+    def accept(self, stream: Any, headers: Sequence[tuple[str, str]], release_stream: Callable[[], Any]) -> None:
+        """As of any handler; the task that answers is made inside, with this context."""
+        given = dict(headers)
+        scheme, authority = given.get(":scheme"), given.get(":authority")
+        REACHED_AT.set(f"{scheme}://{authority}" if scheme and authority else "")
+        super().accept(stream, headers, release_stream)

@@ -129,6 +129,11 @@ class Task:
         if self.getter is not None and not self.getter.done():
             self.getter.set_result(None)
 
+    def hung_up(self) -> None:
+        """Its connection is closed: it can answer nothing any more, so it ends where an answer of it is awaited."""
+        if self.running or self.getter is not None:
+            self.kill()
+
     def kill(self) -> None:
         """End it now."""
         if self.process is not None:

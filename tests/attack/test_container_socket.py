@@ -6,6 +6,7 @@ import sys
 import modal
 import modal.exception
 import pytest
+from modal.exception import FunctionTimeoutError, InternalFailure, RemoteError
 
 from tests.attack.conftest import Target, eventually
 
@@ -38,12 +39,24 @@ def test_a_flood_costs_the_control_plane_little_and_leaves_nothing(target: Targe
     cpu, memory, log = target.cpu_seconds, target.memory_mib, len(target.local.log)
     call = target.start(FLOOD.format(data=FLOODS[flood]))
     assert target.run("result = 'served meanwhile'") == "served meanwhile"
-    with pytest.raises((modal.exception.FunctionTimeoutError, modal.exception.RemoteError)):
+    with pytest.raises((FunctionTimeoutError, InternalFailure, RemoteError)):
         call.get(timeout=40)
     assert target.cpu_seconds - cpu < 1.5
     assert target.memory_mib - memory < 64
     assert len(target.local.log) - log < 500
     assert eventually(lambda: target.busy() == 0 and target.descriptors <= descriptors + 1)
+
+
+def test_a_container_that_hangs_up_is_ended_before_its_time(target: Target) -> None:
+    """It can answer nothing any more: its place goes to others, and its caller doesn't wait for the limit."""
+    call = target.start("""
+    protocol = [found for found in gc.get_objects() if type(found).__name__ == "H2Protocol"][-1]
+    os.close(protocol.connection._transport.get_extra_info("socket").fileno())
+    time.sleep(1000)
+""")
+    with pytest.raises(InternalFailure, match="died"):
+        call.get(timeout=40)
+    assert eventually(lambda: target.busy() == 0)
 
 
 SEND = """
@@ -109,7 +122,7 @@ def test_messages_cut_short_are_refused_and_fill_no_log(target: Target) -> None:
         stream = 1001 + 2 * number
         connection.sendall(frame(1, 4, stream, headers) + frame(0, 1, stream, bytes([0, 0, 0, 0, 9, 1])))
     """
-    with pytest.raises((modal.exception.FunctionTimeoutError, modal.exception.RemoteError)):
+    with pytest.raises((FunctionTimeoutError, InternalFailure, RemoteError)):
         target.run(code)
     assert len(target.local.log) == log
 
@@ -119,7 +132,7 @@ def test_messages_cut_short_are_refused_and_fill_no_log(target: Target) -> None:
 )
 def test_what_is_no_http2_ends_that_connection_and_fills_no_log(target: Target, bytes_: str) -> None:
     log = len(target.local.log)
-    with pytest.raises((modal.exception.FunctionTimeoutError, modal.exception.RemoteError)):
+    with pytest.raises((FunctionTimeoutError, InternalFailure, RemoteError)):
         target.run(f"raw_socket().sendall({bytes_})")
     assert len(target.local.log) == log
     assert target.run("result = 1") == 1
