@@ -16,6 +16,8 @@ from modal_app.settings import Limits
 KIND = "$kind"
 Fields = dict[str, Any]
 
+BASES = (dict, list, tuple, set, frozenset, str, bytes, int, float)
+"""Types whose subclasses are refused, since their methods can't come along; what they hold can."""
 INT_MIN, INT_MAX = -(2**64), 2**64 - 1
 
 
@@ -132,7 +134,9 @@ class Encoder(_Walk):
             if kind.subclasses and isinstance(value, kind.types):
                 return kind.name
         name = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-        raise self.error(f"is of type {name}, which can't leave the sandbox; return numbers, text, arrays or images")
+        base = next((base.__name__ for base in BASES if isinstance(value, base)), None)
+        instead = f"{base}(…) of it" if base else "numbers, text, arrays or images"
+        raise self.error(f"is of type {name}, which can't leave the sandbox; return {instead}")
 
     def _tagged(self, name: str, value: Any) -> Fields:
         kind = self._by_name[name]

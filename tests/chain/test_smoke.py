@@ -85,9 +85,9 @@ BREAKS = (
         "class names",
         deployed=(
             (
-                "contract/kinds/detections.py",
-                '    if isinstance(columns["mask"], CompactMask):',
-                '    columns["data"] = {}\n    if isinstance(columns["mask"], CompactMask):',
+                "contract/kinds/predictions.py",
+                '    if isinstance(columns.get("mask"), CompactMask):',
+                '    columns["data"] = {}\n    if isinstance(columns.get("mask"), CompactMask):',
             ),
         ),
     ),
@@ -208,7 +208,10 @@ def test_the_quick_one_runs_a_block_and_imports_no_engine(plane: LocalModal) -> 
     ("change", "reason"),
     [
         (("contract/response.py", '"result": result,', '"result": {"answer": 1},'), "not (1, '1.8.3', {'answer':"),
-        (("contract/response.py", '"inference": INFERENCE_VERSION,', '"inference": "1.8.2",'), "(1, '1.8.2', {'answer':"),
+        (
+            ("contract/response.py", '"inference": INFERENCE_VERSION,', '"inference": "1.8.2",'),
+            "(1, '1.8.2', {'answer':",
+        ),
         (("contract/response.py", '"result": result,', '"results": result,'), "answer can't be read"),
     ],
 )
@@ -220,3 +223,39 @@ def test_the_quick_one_fails_when_a_container_answers_otherwise(
     status, report = smoke({**plane.client_env(), "MODAL_ENVIRONMENT": environment}, ROOT, "--quick")
     assert (status, rows(report, "failed")) == (1, ["a container answers"])
     assert reason in detail(report, "a container answers")
+
+
+PINNED = {"CUSTOM_BLOCKS_INFERENCE_VERSION": "1.8.2"}
+STRICT = {"CUSTOM_BLOCKS_STRICT_VERSION": "true"}
+SAYS_ANOTHER = (
+    "sandbox/preload.py",
+    "    import cbor2",
+    "    from importlib import metadata\n    real = metadata.version\n"
+    "    metadata.version = lambda name: '1.8.2' if name.startswith('inference') else real(name)\n"
+    "    import cbor2",
+)
+
+
+@pytest.fixture(scope="module")
+def other_inference(plane: LocalModal, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An environment whose containers have another inference than this project, for all that they say."""
+    deploy(plane, "other-inference", mutated(tmp_path_factory.mktemp("other"), SAYS_ANOTHER), LIMIT)
+    return "other-inference"
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings", "reason"),
+    [
+        ("quick_limit", PINNED, "1.8.3 in the container, 1.8.3 by the deployed app, 1.8.2 by these settings"),
+        ("other_inference", PINNED | STRICT, "1.8.3 in this server, 1.8.2 in the container"),
+        ("other_inference", PINNED, ""),
+    ],
+    ids=["pinned, not deployed", "pinned, but the server is strict", "pinned and deployed"],
+)
+def test_the_containers_have_the_inference_that_the_settings_pin(
+    plane: LocalModal, request: pytest.FixtureRequest, environment: str, settings: dict[str, str], reason: str
+) -> None:
+    where = {"MODAL_ENVIRONMENT": request.getfixturevalue(environment)}
+    _, report = smoke({**plane.client_env(), **where, **settings})
+    assert ("versions" in rows(report, "failed")) == bool(reason)
+    assert (reason or "inference 1.8.2 as pinned, 1.8.3 in this process") in detail(report, "versions")

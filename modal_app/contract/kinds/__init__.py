@@ -6,10 +6,18 @@ Importing this imports inference's engine, so it is for the container and for a 
 from typing import Any
 
 from modal_app.contract.codec import Decoder, Encoder
-from modal_app.contract.kinds import arrays, detections, plain, times, workflow
+from modal_app.contract.kinds import arrays, plain, predictions, scalars, tensors, times, workflow
 from modal_app.settings import Limits
 
-KINDS = (*plain.KINDS, *arrays.KINDS, *times.KINDS, *workflow.KINDS, *detections.KINDS)
+KINDS = (
+    *plain.KINDS,
+    *scalars.KINDS,
+    *times.KINDS,
+    *arrays.KINDS,
+    *tensors.KINDS,
+    *workflow.KINDS,
+    *predictions.KINDS,
+)
 
 
 def encode_value(value: Any, limits: Limits) -> Any:

@@ -32,7 +32,7 @@ def encode_array(array: np.ndarray[Any, Any], encoder: Encoder) -> Fields:
 def decode_array(fields: Fields, decoder: Decoder) -> np.ndarray[Any, Any]:
     """The array, writable, in the memory order it had; its bytes are checked to be values of its type."""
     dtype = _dtype(decoder.expect(fields["dtype"], str), decoder)
-    shape = _shape(fields["shape"], decoder)
+    shape = decode_shape(fields["shape"], decoder)
     data: bytes = decoder.expect(fields["data"], bytes)
     if math.prod(shape) * dtype.itemsize != len(data):
         raise decoder.error(f"is an array of {len(data):,} bytes, which its shape and type contradict")
@@ -54,7 +54,7 @@ def _encode_ndarray(array: np.ndarray[Any, Any], encoder: Encoder) -> Fields:
 def _decode_ndarray(fields: Fields, decoder: Decoder) -> np.ndarray[Any, Any]:
     if fields["objects"] is None:
         return decode_array(decoder.fields(fields["array"], ARRAY_FIELDS), decoder)
-    shape = _shape(fields["shape"], decoder)
+    shape = decode_shape(fields["shape"], decoder)
     objects = decoder.items(decoder.expect(fields["objects"], list))
     if math.prod(shape) != len(objects):
         raise decoder.error("is an array of objects whose number its shape contradicts")
@@ -82,7 +82,8 @@ def _dtype(text: str, decoder: Decoder) -> np.dtype[Any]:
         raise decoder.error("is an array of a type that NumPy doesn't know") from error
 
 
-def _shape(data: Any, decoder: Decoder) -> tuple[int, ...]:
+def decode_shape(data: Any, decoder: Decoder) -> tuple[int, ...]:
+    """The extents of an array (counts), if there is an array that has them."""
     shape = decoder.integers(data, low=0, high=MAX_EXTENT)
     if len(shape) > MAX_DIMENSIONS:
         raise decoder.error(f"is an array of more than {MAX_DIMENSIONS} dimensions")

@@ -1,8 +1,10 @@
-"""Python's own types, where they can't stand for themselves: large integers, odd text, tuples, unusual dicts."""
+"""Python's own types, where they can't stand for themselves: large integers, odd text, tuples, sets, unusual dicts."""
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
+
+import numpy as np
 
 from modal_app.contract.codec import INT_MAX, INT_MIN, Decoder, Encoder, Fields, Kind
 
@@ -11,6 +13,8 @@ MAX_SAME_HASH = 64
 """Tuples with the same hash among the keys of one dict (tuples of -1 and -2 have it by nature)."""
 _HEX = re.compile(r"-?0x[0-9a-f]+")
 _KEY_TYPES = (str, bytes, bool, float, type(None))
+_NUMPY_KEYS = (np.bool_, np.integer, np.floating, np.str_, np.bytes_)
+"""They hash as Python's own."""
 
 
 def _encode_int(value: int, encoder: Encoder) -> Fields:
@@ -76,6 +80,34 @@ def _decode_dict(fields: Fields, decoder: Decoder) -> dict[Hashable, Any]:
     return result
 
 
+def _encode_set(values: Iterable[Any], encoder: Encoder) -> Fields:
+    crowd = _Crowd()
+    for value in values:
+        if not _can_be_key(value):
+            raise encoder.error(f"is a set with a {type(value).__name__}; use text, numbers, None or tuples of these")
+        if not crowd.takes(value):
+            raise encoder.error(f"is a set with more than {MAX_SAME_HASH} tuples of the same hash")
+    return {"items": encoder.items(values)}
+
+
+def _decode_set(fields: Fields, decoder: Decoder) -> set[Hashable]:
+    values = decoder.items(decoder.expect(fields["items"], list))
+    crowd = _Crowd()
+    for value in values:
+        if not _can_be_key(value):
+            raise decoder.error("has an element of a set that is not text, a number, None or a tuple of these")
+        if not crowd.takes(value):
+            raise decoder.error(f"has more than {MAX_SAME_HASH} tuples of the same hash in a set")
+    found = set(values)
+    if len(found) != len(values):
+        raise decoder.error("has the same element twice in a set")
+    return found
+
+
+def _decode_frozenset(fields: Fields, decoder: Decoder) -> frozenset[Hashable]:
+    return frozenset(_decode_set(fields, decoder))
+
+
 def _can_be_key(key: Any) -> bool:
     """Whether a server may put `key` into a dict: its hash can't be chosen to collide with that of many others.
 
@@ -85,7 +117,7 @@ def _can_be_key(key: Any) -> bool:
         return INT_MIN <= key <= INT_MAX
     if type(key) is tuple:
         return all(type(part) is not tuple and _can_be_key(part) for part in key)
-    return type(key) in _KEY_TYPES
+    return type(key) in _KEY_TYPES or isinstance(key, _NUMPY_KEYS)
 
 
 class _Crowd:
@@ -107,5 +139,7 @@ KINDS = (
     Kind("int", (), ("hex",), _encode_int, _decode_int),
     Kind("str", (), ("utf8",), _encode_str, _decode_str),
     Kind("tuple", (tuple,), ("items",), _encode_tuple, _decode_tuple),
+    Kind("set", (set,), ("items",), _encode_set, _decode_set),
+    Kind("frozenset", (frozenset,), ("items",), _encode_set, _decode_frozenset),
     Kind("dict", (dict,), ("items",), _encode_dict, _decode_dict),
 )

@@ -74,9 +74,14 @@ def _decode_image(fields: Fields, decoder: Decoder) -> WorkflowImageData:
 def _encode_lineage(lineage: ImageParentMetadata, encoder: Encoder) -> Fields:
     origin = lineage.origin_coordinates
     return {
-        "parent_id": encoder.child(".parent_id", lineage.parent_id),
-        "origin": origin and [encoder.child(f".{name}", getattr(origin, name)) for name in ORIGIN_FIELDS],
+        "parent_id": encoder.child(".parent_id", _plain(lineage.parent_id)),
+        "origin": origin and [encoder.child(f".{name}", _plain(getattr(origin, name))) for name in ORIGIN_FIELDS],
     }
+
+
+def _plain(value: Any) -> Any:
+    """`value` as Python's own type: the engine's crop block takes a crop's id and place from NumPy arrays."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _decode_lineage(data: Any, decoder: Decoder) -> ImageParentMetadata:

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from modal_app import server
+from modal_app import server, smoke
 from modal_app.settings import (
     GROUPS,
     SERVER_NEEDS,
@@ -164,11 +164,12 @@ def test_a_group_takes_no_offence_at_the_settings_of_another() -> None:
 
 
 def test_what_the_server_needs_of_the_apps_settings_is_what_it_reads() -> None:
-    sources = Path(server.__path__[0]).glob("*.py")
+    folders = (Path(package.__path__[0]) for package in (server, smoke))
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
     found = {name for path in sources for name in re.findall(r"configuration\.APP\.(\w+)", path.read_text())}
     needs: Any = SimpleNamespace(**dict.fromkeys(SERVER_NEEDS, 1))
     assert ServerSettings(call_grace_seconds=5).call_seconds(needs) == 7
-    assert found <= set(SERVER_NEEDS)
+    assert found | {"startup_timeout_seconds"} == set(SERVER_NEEDS)
 
 
 def test_a_call_may_take_what_its_container_may_and_a_little_more() -> None:

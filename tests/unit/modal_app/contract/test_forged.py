@@ -6,6 +6,7 @@ from typing import Any
 import cbor2
 import numpy as np
 import pytest
+import supervision as sv
 
 from modal_app.contract.errors import ContractError, ContractVersionError
 from modal_app.contract.kinds import decode_value, encode_value
@@ -34,6 +35,11 @@ def columns(**changes: Any) -> dict[str, Any]:
     return {**encoded, **changes}
 
 
+def key_points(**changes: Any) -> dict[str, Any]:
+    encoded: dict[str, Any] = encode_value(sv.KeyPoints(xy=np.zeros((1, 2, 2), dtype=np.float32)), LIMITS)
+    return {**encoded, **changes}
+
+
 def batch(**changes: Any) -> dict[str, Any]:
     return {"$kind": "batch", "content": [1, 2], "indices": None, **changes}
 
@@ -46,6 +52,19 @@ def frame(**changes: Any) -> dict[str, Any]:
     texts = {"$kind": "video_metadata", "video_identifier": "v", "frame_timestamp": time()}
     numbers = {"frame_number": 7, "fps": None, "measured_fps": None, "total_frames": None}
     return {**texts, **numbers, "comes_from_video_file": None, **changes}
+
+
+def tensor(**changes: Any) -> dict[str, Any]:
+    return {"$kind": "tensor", "dtype": "uint8", "shape": [4], "data": b"1234", **changes}
+
+
+def span(**changes: Any) -> dict[str, Any]:
+    return {"$kind": "timedelta", "days": 0, "seconds": 0, "microseconds": 0, **changes}
+
+
+def action(**changes: Any) -> dict[str, Any]:
+    numbers = {"start_frame_idx": 1, "end_frame_idx": 2, "class_id": 3, "confidence": 0.5}
+    return {"$kind": "action", "class_name": "wave", **numbers, **changes}
 
 
 FORGED: list[tuple[Any, str]] = [
@@ -69,6 +88,44 @@ FORGED: list[tuple[Any, str]] = [
         {"$kind": "dict", "items": [[{"$kind": "tuple", "items": [*key]}, 1] for key in product((-1, -2), repeat=7)]},
         "more than 64 tuples of the same hash",
     ),
+    ({"$kind": "set", "items": [[]]}, "has an element of a set that is not text"),
+    ({"$kind": "set", "items": [1, 1]}, "the same element twice"),
+    ({"$kind": "frozenset", "items": [1, True]}, "the same element twice"),
+    (
+        {"$kind": "frozenset", "items": [{"$kind": "int", "hex": hex(2**70)}]},
+        "has an element of a set that is not text",
+    ),
+    (
+        {"$kind": "set", "items": [{"$kind": "tuple", "items": [*key]} for key in product((-1, -2), repeat=7)]},
+        "more than 64 tuples of the same hash",
+    ),
+    ({"$kind": "decimal", "text": 1}, "field of type int where str is expected"),
+    ({"$kind": "decimal", "text": "1_000"}, "a decimal that isn't one"),
+    ({"$kind": "decimal", "text": "1E+9999999"}, "a decimal that isn't one"),
+    ({"$kind": "decimal", "text": "9" * 5000}, "too long"),
+    ({"$kind": "decimal", "text": "\u0661"}, "a decimal that isn't one"),
+    ({"$kind": "complex", "real": 1, "imag": 0.0}, "field of type int where float is expected"),
+    ({"$kind": "uuid", "bytes": b"123"}, "a UUID of 3 bytes"),
+    ({"$kind": "bytearray", "bytes": "abc"}, "field of type str where bytes is expected"),
+    ({"$kind": "date", "day": "tomorrow"}, "not in ISO format"),
+    ({"$kind": "time", "clock": "25:00", "fold": 0, "zone": None}, "not in ISO format"),
+    ({"$kind": "time", "clock": "12:00+01:00", "fold": 0, "zone": None}, "zone inside its clock time"),
+    (span(days=10**9), "only hold integers from -999999999"),
+    (span(seconds=86_400), "only hold integers from 0 to 86399"),
+    (span(days=-999_999_999, seconds=-1), "only hold integers from 0"),
+    (span(microseconds=0.5), "only hold integers from 0"),
+    (tensor(dtype="qint8"), "a tensor of a type that is not accepted"),
+    (tensor(dtype=["uint8"]), "field of type list where str is expected"),
+    (tensor(shape=[5]), "its shape and type contradict"),
+    (tensor(shape=[0, 2**31 - 1, 2**31 - 1], data=b""), "a shape that no array has"),
+    (tensor(dtype="bool"), "neither true nor false"),
+    (tensor(data=[1, 2, 3, 4]), "field of type list where bytes is expected"),
+    (action(class_name=b"wave"), "is no recognised action"),
+    (action(confidence=2.0), "is no recognised action"),
+    (action(end_frame_idx="2"), "is no recognised action"),
+    (key_points(xy=None), "field of type NoneType where ndarray is expected"),
+    (key_points(visible=[True]), "field of type list where ndarray or null is expected"),
+    (key_points(detection_confidence=encode_value(np.zeros(9), LIMITS)), "columns don't fit each other"),
     (ndarray(dtype="|O"), "a type that is not accepted"),
     (ndarray(dtype="O"), "a type that is not accepted"),
     (ndarray(dtype="|V4"), "a type that is not accepted"),

@@ -1,15 +1,24 @@
 """Every kind of value comes back as it went; what can't be data is refused by name, forged data by what is wrong."""
 
+import json
 import math
+import re
+import subprocess
+import sys
 from collections import OrderedDict
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, NamedTuple
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import cbor2
 import numpy as np
 import pytest
 import supervision as sv
+import torch
+from roboflow_workflows.core_steps.models.roboflow.action_recognition.entities import ActionRecognitionPrediction
 from roboflow_workflows.execution_engine.entities.base import (
     Batch,
     ImageParentMetadata,
@@ -41,9 +50,19 @@ def same(left: Any, right: Any) -> bool:  # noqa: PLR0911 - one return per type
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, dict):
         return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
-    if isinstance(left, (float, np.floating)):
-        return bool(left == right or (math.isnan(left) and math.isnan(right)))
-    if isinstance(left, (sv.Detections, WorkflowImageData, Batch)):
+    if isinstance(left, np.generic):
+        return bool(left.dtype == right.dtype and left.tobytes() == right.tobytes())
+    if isinstance(left, float):
+        return left == right or (math.isnan(left) and math.isnan(right))
+    if isinstance(left, (set, frozenset)):
+        return left == right and sorted(map(repr, left)) == sorted(map(repr, right))
+    if isinstance(left, torch.Tensor):
+        return left.dtype == right.dtype and left.shape == right.shape and bool(torch.equal(left, right))
+    if isinstance(left, complex):
+        return same([left.real, left.imag], [right.real, right.imag])
+    if isinstance(left, Decimal):
+        return str(left) == str(right)
+    if isinstance(left, (sv.Detections, sv.KeyPoints, sv.Classifications, WorkflowImageData, Batch)):
         return same(vars(left), vars(right))
     return bool(left == right)
 
@@ -96,6 +115,13 @@ VALUES: dict[str, Any] = {
     "text": ["", "zwölf", "a\x00b", "\ud800 alone"],
     "bytes": [b"", b"\x00\xff"],
     "tuples": (1, (2, [3, ()])),
+    "sets": [set(), {1, "a", None, (1, "x"), b"b", np.int64(7), np.str_("s")}, frozenset({2.5, False})],
+    "decimals": [
+        Decimal(text) for text in ("0", "-0", "1.10", "-1E+30", "1E-999", "NaN", "sNaN", "-Infinity", "7" * 999)
+    ],
+    "complex numbers": [1 + 2j, complex("nan-infj"), -0j],
+    "identifiers": UUID("12345678-1234-5678-1234-567812345678"),
+    "a bytearray": [bytearray(b"\x00\xff"), bytearray()],
     "a dict with our tag": {"$kind": "image", "pixels": "none"},
     "a nested dict with our tag": {"a": [{"$kind": {"$kind": None}}]},
     "a dict with odd keys": {
@@ -117,6 +143,14 @@ VALUES: dict[str, Any] = {
         datetime(1, 1, 1),
         datetime.max,
     ],
+    "dates": [date(2024, 2, 29), date.min, date.max],
+    "times of day": [
+        time(1, 2, 3, 4),
+        time(23, 59, tzinfo=UTC),
+        time(2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")),
+        time(2, 30, tzinfo=timezone(timedelta(minutes=-90))),
+    ],
+    "spans of time": [timedelta(0), timedelta(days=-1, microseconds=1), timedelta.min, timedelta.max],
     "arrays of every type": [
         np.arange(6).astype(kind).reshape(2, 3)
         for kind in (
@@ -151,7 +185,35 @@ VALUES: dict[str, Any] = {
         np.float64("nan"),
         np.datetime64("2024-01-02"),
     ],
+    "tensors": [
+        torch.arange(6).reshape(2, 3),
+        torch.tensor(1.5),
+        torch.zeros((0, 3), dtype=torch.float16),
+        torch.ones(3, dtype=torch.bfloat16),
+        torch.tensor([True, False]),
+        torch.arange(12).reshape(3, 4).T[::2],
+        torch.complex(torch.ones(2), torch.zeros(2)).conj(),
+    ],
     "detections": detections(),
+    "key points": [
+        sv.KeyPoints(xy=np.zeros((0, 0, 2), dtype=np.float32)),
+        sv.KeyPoints(
+            xy=np.arange(12, dtype=np.float32).reshape(2, 3, 2),
+            class_id=np.array([0, 4]),
+            keypoint_confidence=np.full((2, 3), 0.5, dtype=np.float32),
+            detection_confidence=np.array([0.25, 0.75], dtype=np.float32),
+            visible=np.array([[True, False, True], [False, True, True]]),
+            data={"class_name": np.array(["dog", "cat"])},
+        ),
+    ],
+    "classifications": [
+        sv.Classifications(class_id=np.array([2, 0]), confidence=np.array([0.9, 0.1], dtype=np.float32)),
+        sv.Classifications(class_id=np.array([], dtype=int)),
+    ],
+    "recognised actions": [
+        ActionRecognitionPrediction(start_frame_idx=1, end_frame_idx=9, class_name="wave", confidence=0.5, class_id=3),
+        ActionRecognitionPrediction(start_frame_idx=1, end_frame_idx=9, class_name="wave", class_id=-1),
+    ],
     "no detections": sv.Detections.empty(),
     "video metadata": [video(), video(fps=29.97, measured_fps=1, comes_from_video_file=True, total_frames=9)],
     "an image": image(),
@@ -187,6 +249,17 @@ def test_a_crop_keeps_its_lineage() -> None:
     assert back.parent_metadata.origin_coordinates == OriginCoordinatesSystem(3, 4, 5, 6)
 
 
+def test_a_crop_of_the_engines_crop_block_keeps_its_lineage() -> None:
+    """The block takes the id and the place out of the detections' arrays."""
+    left, top = np.array([3, 4])
+    pixels = np.zeros((2, 2, 3), dtype=np.uint8)
+    crop = WorkflowImageData.create_crop(image(), np.array(["crop"])[0], pixels, left, top)
+    back = there_and_back(crop)
+    assert back.parent_metadata == crop.parent_metadata
+    assert type(back.parent_metadata.parent_id) is str
+    assert type(back.parent_metadata.origin_coordinates.left_top_x) is int
+
+
 def test_an_image_that_is_its_own_root_stays_so() -> None:
     back = there_and_back(image())
     assert back._workflow_root_ancestor_metadata is back._parent_metadata
@@ -210,6 +283,15 @@ class OddStr(str):
     __slots__ = ()
 
 
+class Place(NamedTuple):
+    x: int
+    y: int
+
+
+class Level(IntEnum):
+    HIGH = 1
+
+
 def circular() -> list[Any]:
     value: list[Any] = [{}]
     value[0]["again"] = value
@@ -227,9 +309,21 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an object": ({"out": [Odd()]}, r"result\['out'\]\[0\] is of type .*Odd, which can't leave the sandbox"),
     "a module": ({"m": math}, r"result\['m'\] is of type module"),
     "a function": ({"f": len}, r"result\['f'\] is of type builtin_function_or_method"),
-    "a set": ({"s": {1}}, r"result\['s'\] is of type set"),
-    "a subclass of text": ({"s": OddStr("x")}, r"result\['s'\] is of type .*OddStr"),
-    "a subclass of dict": ({"s": OrderedDict(a=1)}, r"result\['s'\] is of type collections.OrderedDict"),
+    "a set of sets": ({"s": {frozenset()}}, r"result\['s'\] is a set with a frozenset"),
+    "a subclass of text": ({"s": OddStr("x")}, r"result\['s'\] is of type .*OddStr, .* return str\(…\) of it"),
+    "a subclass of dict": ({"s": OrderedDict(a=1)}, r"collections.OrderedDict, .* return dict\(…\) of it"),
+    "a named tuple": ({"s": Place(1, 2)}, r"result\['s'\] is of type .*Place, .* return tuple\(…\) of it"),
+    "a number with a name": ({"s": Level.HIGH}, r"result\['s'\] is of type .*Level, .* return int\(…\) of it"),
+    "an open file": ({"f": sys.stdin}, r"result\['f'\] is of type .*, which can't leave the sandbox"),
+    "a model": ({"m": torch.nn.Linear(1, 1)}, r"result\['m'\] is of type torch.nn.modules.linear.Linear"),
+    "a tensor elsewhere": (
+        {"t": torch.zeros(1, device="meta")},
+        r"result\['t'\] is a tensor on the device meta; return tensor.cpu\(\)",
+    ),
+    "a sparse tensor": ({"t": torch.eye(2).to_sparse()}, r"result\['t'\] is a tensor of float32 with the layout"),
+    "a decimal too long": ({"d": Decimal("1" * 5000)}, r"result\['d'\] is a decimal of more than 4096 digits"),
+    "a decimal too large": ({"d": Decimal("1E+9999999")}, r"result\['d'\] is a decimal .* too large an exponent"),
+    "an iterator": ({"g": map(abs, ())}, r"result\['g'\] is of type map"),
     "an odd key": ({"s": {frozenset(): 1}}, r"result\['s'\] has a key of type frozenset"),
     "an object in detections": (
         sv.Detections(xyxy=np.zeros((1, 4)), data={"x": [Odd()]}),
@@ -282,3 +376,45 @@ def test_doubling_lists_end_at_the_limit() -> None:
         value = [value, value]
     with pytest.raises(ContractError, match="more than 1,000 values"):
         encode_value(value, Limits(result_values=1000))
+
+
+IN_SANDBOX = {
+    "Any",
+    "ActionRecognitionPrediction",
+    "Optional",
+    "Union",
+    "VideoMetadata",
+    "WorkflowImageData",
+    "bool",
+    "bytes",
+    "datetime",
+    "dict",
+    "float",
+    "int",
+    "np.ndarray",
+    "str",
+    "sv.Detections",
+    "torch.Tensor",
+    "List",
+    "Dict",
+    "Tuple",
+}
+"""Types that a kind of the engine's may hold, each of which is among VALUES."""
+
+
+REGISTERED = """
+import json
+import inference.core
+from roboflow_workflows.execution_engine.introspection.blocks_loader import load_all_defined_kinds
+print(json.dumps({kind.name: kind.internal_data_type for kind in load_all_defined_kinds()}))
+"""
+
+
+def test_every_kind_that_the_engine_registers_holds_types_that_come_back() -> None:
+    """A release with a kind of another type turns this red: it needs a kind of ours, and a row in VALUES."""
+    registered = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", REGISTERED], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    named = {name: set(re.findall(r"[A-Za-z_.]+", types)) for name, types in json.loads(registered).items()}
+    assert {"image", "tensor", "*"} < set(named)
+    assert {name: types - IN_SANDBOX for name, types in named.items() if types - IN_SANDBOX} == {}
