@@ -12,8 +12,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import cbor2
 import cv2
 import numpy as np
+from roboflow_workflows.execution_engine.entities.base import ImageParentMetadata, WorkflowImageData
 
 from benchmarks.scale import (
     IMAGE_CALLS,
@@ -25,6 +27,9 @@ from benchmarks.scale import (
     UNSHARED_WORKSPACES,
     WORKSPACES,
 )
+from modal_app.contract.kinds import encode_value
+from modal_app.contract.response import build_response, decode_response
+from modal_app.server import configuration
 from modal_app.smoke import server
 
 TRIVIAL = "def run(self, number):\n    return {'number': number + 1}\n"
@@ -123,12 +128,28 @@ def _see(source: str, prepare: Callable[[], Any], number: int) -> None:
         raise RuntimeError(f"a wrong answer: {answer}")
 
 
+def result_image() -> list[float]:
+    """A 1080p image of a result to the bytes that a container sends, and back (ms of processor time)."""
+    pixels = np.random.default_rng(1).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
+    result = {"image": WorkflowImageData(ImageParentMetadata(parent_id="benchmark"), numpy_image=pixels)}
+    times = []
+    for _ in range(IMAGE_CALLS):
+        begin = time.process_time()
+        answer = build_response(result=encode_value(result, configuration.LIMITS))
+        back = decode_response(cbor2.dumps(answer), configuration.LIMITS)
+        times.append(1000 * (time.process_time() - begin))
+        if not np.array_equal(back.result["image"].numpy_image, pixels):
+            raise RuntimeError("the image came back as another one")
+    return times
+
+
 MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "first_calls": first_calls,
     "unshared_first_calls": lambda: first_calls(UNSHARED_WORKSPACES),
     "latency": latency,
     "throughput": throughput,
     "input_paths": input_paths,
+    "result_image": result_image,
 }
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from modal_app.contract.codec import Decoder, Encoder, Fields, Kind
 
 MAX_DIMENSIONS = 32
 MAX_EXTENT = 2**31 - 1
+PIECE_BYTES = 1 << 20
 _MAX_CODE_POINT = 0x10FFFF
 _DTYPE = re.compile(
     r"\|(b1|i1|u1|S[1-9]\d{0,8})|[<>](i[248]|u[248]|f[248]|c8|c16|U[1-9]\d{0,8}|[mM]8(\[([1-9]\d{0,8})?[a-zA-Zμ]{1,7}\])?)"
@@ -26,21 +27,39 @@ def encode_array(array: np.ndarray[Any, Any], encoder: Encoder) -> Fields:
         raise encoder.error(f"is an array of {array.dtype}, which can't leave the sandbox; convert it first")
     order: Literal["C", "F"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     encoder.spend(array.nbytes)
-    return {"dtype": array.dtype.str, "shape": list(array.shape), "order": order, "data": array.tobytes(order)}
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "order": order, "data": encode_bytes(array, order)}
 
 
 def decode_array(fields: Fields, decoder: Decoder) -> np.ndarray[Any, Any]:
     """The array, writable, in the memory order it had; its bytes are checked to be values of its type."""
     dtype = _dtype(decoder.expect(fields["dtype"], str), decoder)
     shape = decode_shape(fields["shape"], decoder)
-    data: bytes = decoder.expect(fields["data"], bytes)
+    data = decode_bytes(fields["data"], decoder)
     if math.prod(shape) * dtype.itemsize != len(data):
         raise decoder.error(f"is an array of {len(data):,} bytes, which its shape and type contradict")
     if fields["order"] not in ("C", "F"):
         raise decoder.error("is an array whose order is neither C nor F")
     flat = np.frombuffer(data, dtype=dtype)
     _check_elements(flat, decoder)
-    return flat.reshape(shape, order=fields["order"]).copy(order=fields["order"])
+    return flat.reshape(shape, order=fields["order"])
+
+
+def encode_bytes(array: np.ndarray[Any, Any], order: Literal["C", "F"] = "C") -> bytes | list[bytes]:
+    """The bytes of an array's elements, in pieces if they are many: cbor2 takes a quarter of the time for those."""
+    if array.nbytes <= PIECE_BYTES:
+        return array.tobytes(order)
+    flat = array.ravel(order).view(np.uint8)
+    return [flat[begin : begin + PIECE_BYTES].tobytes() for begin in range(0, array.nbytes, PIECE_BYTES)]
+
+
+def decode_bytes(data: Any, decoder: Decoder) -> bytearray:
+    """Bytes that came whole or in pieces, to write to."""
+    pieces = decoder.expect(data, bytes, list)
+    if type(pieces) is bytes:
+        return bytearray(pieces)
+    for piece in pieces:
+        decoder.expect(piece, bytes)
+    return bytearray().join(pieces)
 
 
 def _encode_ndarray(array: np.ndarray[Any, Any], encoder: Encoder) -> Fields:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from modal_app.contract.codec import Decoder, Encoder, Fields, Kind
-from modal_app.contract.kinds.arrays import decode_shape
+from modal_app.contract.kinds.arrays import decode_bytes, decode_shape, encode_bytes
 
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -36,7 +36,7 @@ def _encode_tensor(tensor: torch.Tensor, encoder: Encoder) -> Fields:
         raise encoder.error(f"is a tensor of {name} with the layout {tensor.layout}; return a dense one of numbers")
     encoder.spend(tensor.numel() * tensor.element_size())
     flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return {"dtype": name, "shape": list(tensor.shape), "data": flat.view(torch.uint8).numpy().tobytes()}
+    return {"dtype": name, "shape": list(tensor.shape), "data": encode_bytes(flat.view(torch.uint8).numpy())}
 
 
 def _decode_tensor(fields: Fields, decoder: Decoder) -> Any:
@@ -44,12 +44,12 @@ def _decode_tensor(fields: Fields, decoder: Decoder) -> Any:
     if dtype is None:
         raise decoder.error("is a tensor of a type that is not accepted")
     shape = decode_shape(fields["shape"], decoder)
-    data: bytes = decoder.expect(fields["data"], bytes)
+    data = decode_bytes(fields["data"], decoder)
     if math.prod(shape) * dtype.itemsize != len(data):
         raise decoder.error(f"is a tensor of {len(data):,} bytes, which its shape and type contradict")
     if not data:
         return torch.empty(shape, dtype=dtype)
-    raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    raw = torch.frombuffer(data, dtype=torch.uint8)
     if dtype is torch.bool and int(raw.max()) > 1:
         raise decoder.error("is a tensor of bools that are neither true nor false")
     return raw.view(dtype).reshape(shape)

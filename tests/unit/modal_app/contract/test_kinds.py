@@ -176,6 +176,13 @@ VALUES: dict[str, Any] = {
     "arrays of every shape": [np.zeros(shape) for shape in ((), (0,), (3, 0, 2), (1,), (1, 1, 1, 1, 1))],
     "an array in Fortran order": np.asfortranarray(np.arange(6).reshape(2, 3)),
     "a view of an array": np.arange(100).reshape(10, 10)[::2, ::-3],
+    "arrays that go in pieces": [
+        np.arange(400_000),
+        np.asfortranarray(np.arange(400_000.0).reshape(1000, 400)),
+        np.arange(600_000).reshape(600, 1000)[:, ::2],
+        np.full(300_000, "é", dtype="<U1"),
+    ],
+    "a tensor that goes in pieces": torch.arange(600_000).reshape(2, -1)[:, ::2],
     "an array of objects": np.array([[None, "a"], [{"b": 1}, np.arange(2)]], dtype=object),
     "scalars": [
         np.float32(1.5),
