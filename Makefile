@@ -12,7 +12,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 LISTS := $(patsubst %,requirements/requirements.%.txt,server local-modal infra dev)
-CODE := $(wildcard infra modal_app local_modal tests benchmarks)
+CODE := $(wildcard infra modal_app local_modal docker tests benchmarks examples)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -75,6 +75,11 @@ policy: setup ## Hold what a deploy would make against the policies (infra/polic
 	@$(start_modal)
 	@$(CONVERGE) preview --policies --stack $(STACK)
 
+.PHONY: release
+release: setup ## Deploy and check the whole chain; roll back when a check fails
+	@$(start_modal)
+	@$(PY) -m infra.release --stack $(STACK) --record $(DEPLOYED)
+
 .PHONY: drift
 drift: setup ## Compare Modal with the stack and the code; fails when they differ
 	@$(CONVERGE) drift --stack $(STACK)
@@ -88,9 +93,9 @@ destroy: setup ## Delete what the stack made (asks first, unless STACK=local or 
 	@$(CONVERGE) destroy --stack $(STACK) $(if $(YES),--yes)
 
 .PHONY: server-env
-server-env: setup ## Print a server's variables (SHOW_SECRETS=1: all of them, FILE=path: to a file)
+server-env: setup ## Print a server's variables (SHOW_SECRETS=1: all; FILE=path; FORMAT=docker)
 	@$(PY) -m infra.env_file --stack $(STACK) $(if $(TRANSPORT),--transport $(TRANSPORT)) \
-	  $(if $(SHOW_SECRETS),--show-secrets) $(if $(FILE),--file '$(FILE)')
+	  $(if $(FORMAT),--format $(FORMAT)) $(if $(SHOW_SECRETS),--show-secrets) $(if $(FILE),--file '$(FILE)')
 
 .PHONY: rotate
 rotate: setup ## Make new tokens for a server; those before work until the next time (FILE=path)
@@ -110,6 +115,15 @@ build: setup ## Build the executors' image ahead of a deploy
 smoke: setup ## Check the whole chain of what is deployed: a table and an exit status
 	@$(as_server) $(PY) -m modal_app.smoke
 
+.PHONY: example
+example: setup ## Run an example of examples/ on what is deployed (NAME=which; none: list them)
+ifneq ($(wildcard examples/$(NAME)/workflow.json),)
+	@$(start_modal)
+	@$(as_server) $(PY) -m examples '$(NAME)'
+else
+	@$(PY) -m examples '$(NAME)'
+endif
+
 .PHONY: status
 status: setup ## Show local Modal: its address, its apps, the active layers of isolation
 	@$(PY) -m local_modal status
@@ -121,6 +135,31 @@ logs: setup ## Follow local Modal's log
 .PHONY: down
 down: setup ## Stop local Modal; what is deployed stays for the next start
 	@$(PY) -m local_modal stop
+
+##@ Images
+
+IMAGES := $(PY) -m infra.server_images
+SUPPLY_CHAIN := $(PY) -m infra.supply_chain
+image_arguments = $(if $(filter default,$(TORCH)),--arg TORCH_BACKEND=) $(if $(BASE),--arg PYTHON_IMAGE='$(BASE)')
+# The engine that answers, or one started from the distribution's packages; and the base image on it.
+with_engine = engine="$$(docker/engine.sh)"; eval "$$engine"; docker/base.sh $(if $(BASE),'$(BASE)') >&2;
+
+.PHONY: images
+images: setup ## Build the CPU server's image and local Modal's (BASE=image, TORCH=default)
+	@$(with_engine) $(IMAGES) build cpu $(image_arguments); \
+	$(IMAGES) build local-modal $(if $(BASE),--arg PYTHON_IMAGE='$(BASE)')
+
+.PHONY: images-gpu
+images-gpu: setup ## Build the GPU server's image (BASE=image)
+	@$(with_engine) $(IMAGES) build gpu $(if $(BASE),--arg PYTHON_IMAGE='$(BASE)')
+
+.PHONY: sbom
+sbom: setup ## Write what is in each image that is built, as CycloneDX, to build/sbom
+	@engine="$$(docker/engine.sh find)"; eval "$$engine"; $(SUPPLY_CHAIN) sbom
+
+.PHONY: audit
+audit: setup ## Ask the database of known vulnerabilities about what is pinned
+	@$(SUPPLY_CHAIN) audit $(wildcard requirements/requirements.*.txt)
 
 ##@ Work on it
 
@@ -138,17 +177,38 @@ force:
 test: setup ## Run all tests; they start what they need (ARGS="-k name" narrows)
 	@$(PY) -m pytest $(ARGS)
 
+.PHONY: test-docker
+test-docker: setup ## Test the images on a Docker engine, which is started where none runs (ARGS=...)
+	@$(with_engine) REQUIRE_DOCKER=1 $(PY) -m pytest tests/docker $(ARGS)
+
+.PHONY: bench-images
+bench-images: setup ## Measure the server's image: layers, build, start, memory, beside upstream's
+	@$(with_engine) $(PY) -m benchmarks.images
+
 .PHONY: lint
-lint: setup ## Check style and types: ruff, mypy --strict; and that what is generated is current
+lint: setup lint-ci ## Check style and types (ruff, mypy, hadolint), and that generated files are current
 	@$(VENV)/bin/ruff check $(CODE)
 	@$(VENV)/bin/ruff format --check $(CODE)
 	@$(PY) -m infra.reference --check
 	@$(PY) -m mypy $(CODE)
+	@$(VENV)/bin/hadolint $(filter-out %.dockerignore,$(wildcard docker/Dockerfile.*))
+
+.PHONY: lint-ci
+lint-ci: setup ## Check GitHub's workflows: actionlint (built with Go), zizmor
+	@.ci/lint-workflows $(VENV)/bin/zizmor
 
 .PHONY: format
 format: setup ## Format the code, with ruff's safe fixes
 	@$(VENV)/bin/ruff check --fix-only --quiet $(CODE)
 	@$(VENV)/bin/ruff format $(CODE)
+
+.PHONY: load
+load: setup ## Call from many workspaces at once (TEST_SECONDS, TEST_WORKSPACES, TEST_THREADS)
+	@$(PY) -m pytest -q -s tests/load $(ARGS)
+
+.PHONY: chaos
+chaos: setup ## Kill local Modal's processes at random, under load (TEST_SECONDS, TEST_SEED)
+	@$(PY) -m pytest -q -s tests/chaos $(ARGS)
 
 .PHONY: docs
 docs: setup ## Write what is generated: the schema in Pulumi.yaml, docs/configuration.md
@@ -168,6 +228,18 @@ $(VENV)/bin/uv:
 .PHONY: ci
 ci: ## Run what CI runs, with the time of each stage
 	@.ci/stages
+
+.PHONY: ci-full
+ci-full: ## Run that with more kills and generated values, then load and chaos
+	@.ci/stages full
+
+.PHONY: comment
+comment: setup ## Write a preview as a comment on a pull request (FILE=path)
+	@.ci/preview-comment $(STACK) '$(or $(FILE),build/preview.md)'
+
+.PHONY: ran
+ran: ## Fail unless each of RESULTS, how the jobs of a pipeline ended, is success
+	@.ci/ran $(RESULTS)
 
 .PHONY: clean
 clean: ## Remove .venv and caches of tools; local Modal's state stays (local-modal reset)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from infra.app_facts import AppFactsError, app_facts
@@ -20,8 +21,10 @@ from infra.converge.backend import FileBackend
 from infra.converge.environment import ROOT, backend_folder, stack_environment
 from infra.converge.errors import ConvergeError
 from infra.credentials import LOCAL_STACK
+from infra.server_images.engine import builder, engine
+from infra.server_images.errors import ImageError
 from infra.settings import PROJECT, SettingsError, check_stack_file, stack_path
-from infra.stack_file import StackFileError
+from infra.stack_file import StackFileError, read_stack_file
 from infra.toolchain.cli import cache
 from infra.toolchain.version import VERSION
 
@@ -65,6 +68,8 @@ def examine(stack: str, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield versions()
     yield pulumi_cli(environ)
     yield settings(stack)
+    if wants_images(stack_path(stack)):
+        yield image_builder()
     runs = True
     if stack == LOCAL_STACK:
         for finding in local_modal():
@@ -135,6 +140,26 @@ def settings(stack: str) -> Finding:
     except (SettingsError, StackFileError, AppFactsError) as error:
         return Finding(name, False, str(error))
     return Finding(name, True, path.name)
+
+
+def wants_images(path: Path) -> bool:
+    """Whether a stack's file asks for server images."""
+    try:
+        return read_stack_file(path, PROJECT).values.get("serverImages", "none") != "none"
+    except StackFileError:
+        return False  # which the settings' finding says
+
+
+def image_builder() -> Finding:
+    """The Docker engine, and what builds on it."""
+    name = "Docker engine"
+    try:
+        with engine() as client:
+            version = client.version()["Version"]
+        command = " ".join(builder().command)
+    except ImageError as error:
+        return Finding(name, False, str(error))
+    return Finding(name, True, f"{version}, builds by `{command}`")
 
 
 def local_modal() -> Iterator[Finding]:

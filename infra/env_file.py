@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,17 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stack = Stack(options.stack)
         if options.run:
-            plain, secret = server_variables(stack.outputs(secrets=True))
-            inherited = {name: value for name, value in stack.environ.items() if not name.startswith("PULUMI_")}
-            environment = {**inherited, **plain, **secret}
+            environment = server_environment(stack, stack.outputs(secrets=True))
             os.execvpe(options.run[0], options.run, environment)  # noqa: S606 - the caller's own command
         if options.file:
             plain, secret = server_variables(stack.outputs(secrets=True))
-            write(options.file, text(stack.name, plain, secret))
+            write(options.file, text(stack.name, plain, secret, form=FORMS[options.format]))
             sys.stdout.write(f"{options.file}: {len(plain) + len(secret)} variables, {len(secret)} of them secret\n")
             return 0
         plain, secret = server_variables(stack.outputs(secrets=options.show_secrets))
-        sys.stdout.write(text(stack.name, plain, secret, shown=options.show_secrets))
+        sys.stdout.write(text(stack.name, plain, secret, shown=options.show_secrets, form=FORMS[options.format]))
     except ConvergeError as error:
         sys.stderr.write(f"{error}\n")
         return error.status
@@ -67,12 +65,27 @@ def server_variables(outputs: Mapping[str, Any]) -> tuple[dict[str, str], dict[s
     return plain, secret
 
 
-def text(stack: str, plain: Mapping[str, str], secret: Mapping[str, str], *, shown: bool = True) -> str:
-    """The file's lines; a secret that isn't shown is a comment."""
+def server_environment(stack: Stack, outputs: Mapping[str, Any]) -> dict[str, str]:
+    """All variables of a command that is to reach the stack as its server does: nothing of Pulumi's."""
+    inherited = {name: value for name, value in stack.environ.items() if not name.startswith("PULUMI_")}
+    plain, secret = server_variables(outputs)
+    return {**inherited, **plain, **secret}
+
+
+def text(
+    stack: str,
+    plain: Mapping[str, str],
+    secret: Mapping[str, str],
+    *,
+    shown: bool = True,
+    form: Callable[[str], str] | None = None,
+) -> str:
+    """The file's lines; a secret that isn't shown is a comment. `form` writes a value, `quoted` by default."""
+    form = form or quoted
     lines = [f"# inference server → stack {stack}, {datetime.now().astimezone():%Y-%m-%d %H:%M}"]
-    lines += [f"{name}={quoted(value)}" for name, value in sorted(plain.items())]
+    lines += [f"{name}={form(value)}" for name, value in sorted(plain.items())]
     if shown:
-        lines += [f"{name}={quoted(value)}" for name, value in sorted(secret.items())]
+        lines += [f"{name}={form(value)}" for name, value in sorted(secret.items())]
     else:
         lines += [f"# {name}: secret (SHOW_SECRETS=1 prints it, FILE=path writes it)" for name in sorted(secret)]
     if "MODAL_TOKEN_SECRET" not in secret:
@@ -83,6 +96,21 @@ def text(stack: str, plain: Mapping[str, str], secret: Mapping[str, str], *, sho
 def quoted(value: str) -> str:
     """A value as shells, docker compose and systemd read it."""
     return value if SAFE.fullmatch(value) else shlex.quote(value)
+
+
+def unquoted(value: str) -> str:
+    """A value as `docker run --env-file` reads it: the rest of the line, quotes included.
+
+    Raises:
+        ConvergeError: it has more than a line.
+    """
+    if "\n" in value:
+        raise ConvergeError("a variable of the server has a line break, which an --env-file of Docker can't hold")
+    return value
+
+
+FORMS = {"shell": quoted, "docker": unquoted}
+"""How values are written, by the name of the format."""
 
 
 def write(path: Path, content: str) -> None:
@@ -101,6 +129,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stack", default=os.environ.get("STACK") or "local", help="the stack (default: %(default)s)")
     parser.add_argument("--transport", default=NATIVE, choices=[NATIVE], help="how the server calls")
     parser.add_argument("--show-secrets", action="store_true", help="print the secrets too")
+    parser.add_argument(
+        "--format",
+        default="shell",
+        choices=FORMS,
+        help="for shells, docker compose and systemd, or docker run --env-file",
+    )
     parser.add_argument("--file", type=Path, help="write it there, 0600, secrets included")
     parser.add_argument("--run", nargs=argparse.REMAINDER, metavar="COMMAND", help="run a command with the variables")
     return parser

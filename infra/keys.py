@@ -10,6 +10,8 @@ from infra.kinds import Kind
 MAIN = "main"
 """The environment that a Modal account starts with."""
 ENVIRONMENT = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+REGISTRY = r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*"
+BASE_IMAGE = rf"{REGISTRY}(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{{64}})?"
 
 APP_KEYS = {
     "region": "region",
@@ -124,9 +126,33 @@ OWN_KEYS = (
     ),
     Key(
         "serverImages",
-        _FLAG,
-        False,
-        "Whether images of the inference server are built. This version builds none: only false is accepted.",
+        Kind("string", "one of none, cpu, gpu, both", choices=("none", "cpu", "gpu", "both")),
+        "none",
+        "Images of the inference server that the stack builds, on a Docker engine.",
+    ),
+    Key(
+        "serverRegistry",
+        Kind(
+            "string",
+            "a registry with the path in it, such as ghcr.io/acme, in lower case, or '' (not set)",
+            pattern=f"({REGISTRY})?",
+        ),
+        "",
+        "Where they are pushed, with the credentials of `docker login` or of a credential helper; empty: they stay on "
+        "the engine.",
+    ),
+    Key(
+        "serverTorch",
+        Kind("string", "one of cpu, default", choices=("cpu", "default")),
+        "cpu",
+        "Wheels of torch in the CPU image: the CPU build, or the default index's, which bring CUDA's libraries along.",
+    ),
+    Key(
+        "serverBase",
+        Kind("string", "an image with tag or digest, or '' (not set)", pattern=f"({BASE_IMAGE})?"),
+        "",
+        "Base of the images, with Python 3.11: in production with its digest, NAME:TAG@sha256:…; empty: what the "
+        "Dockerfiles name.",
     ),
     Key(
         "protect",

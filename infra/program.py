@@ -1,6 +1,7 @@
 """The whole program: settings → components → outputs."""
 
 import os
+from dataclasses import replace
 
 import pulumi
 from pulumi.runtime import get_config_env, get_config_secret_keys_env
@@ -10,8 +11,12 @@ from infra.components.access import Access, Credentials
 from infra.components.executor_app import ExecutorApp
 from infra.components.executor_secrets import ExecutorSecrets
 from infra.components.server_env import server_env, server_url
+from infra.components.server_images import ServerImages, planned
+from infra.converge.environment import state_home
 from infra.credentials import CredentialsError, require_credentials
 from infra.keys import stack_keys
+from infra.rotations import RotationsError, rotations
+from infra.server_images.errors import ImageError
 from infra.settings import PROJECT, Settings, SettingsError, plain_text_problems, read_settings, stack_path
 from infra.stack_file import StackFileError, read_stack_file
 
@@ -25,12 +30,15 @@ def main() -> None:
     try:
         require_credentials(pulumi.get_stack(), os.environ)
         settings = _settings()
-    except (SettingsError, StackFileError, AppFactsError, CredentialsError) as error:
+        images = planned(settings)
+    except (SettingsError, StackFileError, AppFactsError, CredentialsError, RotationsError, ImageError) as error:
         raise pulumi.RunError(str(error)) from None
     access = Access(settings)
     secrets = ExecutorSecrets(settings, access.environment)
     executor = ExecutorApp(settings, access.environment, secrets)
     _export(settings, access, executor)
+    if images:
+        pulumi.export("serverImages", ServerImages(settings, images).outputs)
 
 
 def _settings() -> Settings:
@@ -42,7 +50,7 @@ def _settings() -> Settings:
         problems = plain_text_problems(read_stack_file(stack_path(stack), PROJECT), stack_keys(facts))
         if problems:
             raise SettingsError(stack, problems)
-    return settings
+    return replace(settings, rotation=settings.rotation + rotations(stack, state_home()))
 
 
 def _export(settings: Settings, access: Access, executor: ExecutorApp) -> None:

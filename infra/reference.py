@@ -25,6 +25,7 @@ INTRODUCTION = """\
 A stack is a file, `Pulumi.<stack>.yaml`. Every key has a default, which [`Pulumi.yaml`](../Pulumi.yaml) repeats with \
 its type. Set one in the file, or with
 
+<!-- not run: changes the stack; the last line asks for a value -->
 ```sh
 pulumi config set timeout 40 --stack staging
 pulumi config set --path 'packages[0]' shapely==2.1.2 --stack staging

@@ -232,6 +232,50 @@ class App(_ModalResource):
         return _output(self, "deployedAt")
 
 
+class ServerImage(_ModalResource):
+    """An image of the inference server, built on a Docker engine and pushed where that is asked for."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        name: str,
+        push: bool,
+        dockerfile: str,
+        build_args: Mapping[str, str],
+        files: Mapping[str, str],
+        source_hash: str,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        inputs = {
+            "name": name,
+            "push": push,
+            "dockerfile": dockerfile,
+            "buildArgs": dict(build_args),
+            "files": dict(files),
+            "sourceHash": source_hash,
+        }
+        super().__init__(resource_name, inputs, ["imageId", "repoDigest", "reference"], opts)
+
+    @property
+    @pulumi.getter(name="imageId")
+    def image_id(self) -> Output[str]:
+        """The engine's id of it, `sha256:…`."""
+        return _output(self, "imageId")
+
+    @property
+    @pulumi.getter(name="repoDigest")
+    def repo_digest(self) -> Output[str]:
+        """The name that stays this image's in its registry, NAME@sha256:…; empty where it isn't pushed."""
+        return _output(self, "repoDigest")
+
+    @property
+    @pulumi.getter
+    def reference(self) -> Output[str]:
+        """The name to run it by."""
+        return _output(self, "reference")
+
+
 def _output(resource: pulumi.Resource, name: str) -> Output[Any]:
     value: Output[Any] = pulumi.get(resource, name)
     return value

@@ -15,6 +15,7 @@ from typing import Any
 from infra.app_facts import ROOT, AppFacts, AppFactsError, app_facts
 from infra.keys import APP_KEYS, IMAGE_SETTINGS, Key, stack_keys
 from infra.kinds import Kind, WrongValue
+from infra.server_images.catalog import BASE, TORCH
 from infra.stack_file import StackFile, StackFileError, read_stack_file
 
 PROJECT = "inference-custom-blocks"
@@ -35,6 +36,9 @@ SERVER_OWN = frozenset(
     }
 )
 """Variables of the inference server that the stack sets itself."""
+
+
+SERVER_IMAGES = {"none": (), "cpu": ("cpu",), "gpu": ("gpu",), "both": ("cpu", "gpu")}
 
 
 class SettingsError(ValueError):
@@ -63,7 +67,12 @@ class Settings:
     rotation: int
     anonymous: bool
     """Whether requests without a workspace run."""
-    server_images: bool
+    server_images: tuple[str, ...]
+    """Those that are built: cpu, gpu."""
+    server_registry: str
+    """Where they are pushed; empty: nowhere."""
+    server_arguments: Mapping[str, Mapping[str, str]]
+    """By image: arguments of its Dockerfile that aren't its own defaults."""
     protect: bool
     executor_env: Mapping[str, str]
     server_env: Mapping[str, str]
@@ -141,7 +150,9 @@ def read_settings(stack: str, values: Mapping[str, str], secret: Collection[str]
         proxy_token=read["proxyToken"],
         rotation=read["rotation"],
         anonymous=read["anonymous"] == "allow",
-        server_images=read["serverImages"],
+        server_images=SERVER_IMAGES[read["serverImages"]],
+        server_registry=read["serverRegistry"],
+        server_arguments=_server_arguments(read),
         protect=read["protect"],
         executor_env=read["executorEnv"],
         server_env=read["serverEnv"],
@@ -185,12 +196,24 @@ def _conflicts(read: Mapping[str, Any]) -> Iterator[str]:
             yield f"{plain}: {variable} is in {hidden} too"
     if read["imageTag"] and read["packages"]:
         yield "packages: must be [] beside imageTag: a published image has the packages that it was built with"
-    if read["serverImages"]:
-        yield "serverImages: 'true' must be false: this version builds no server images"
+    if read["serverImages"] == "none" and read["serverRegistry"]:
+        yield "serverRegistry: no image is built that could be pushed: set serverImages to cpu, gpu or both"
+
+
+def _server_arguments(read: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    base = {BASE: read["serverBase"]} if read["serverBase"] else {}
+    torch = {TORCH: ""} if read["serverTorch"] == "default" else {}
+    return {"cpu": {**base, **torch}, "gpu": base}
 
 
 def _server_conflicts(read: Mapping[str, Any], facts: AppFacts) -> Iterator[str]:
     """What the server's environment can't hold: what the stack sets, and settings that the server would refuse."""
+    pinned = str(facts.versions["inference"])
+    if read["serverImages"] != "none" and read["inferenceVersion"] != pinned:
+        yield (
+            f"inferenceVersion: {read['inferenceVersion']!r} is not that of the server images: they hold {pinned}, as "
+            "requirements/requirements.server.txt pins it"
+        )
     by_variable = {said["variable"]: said for said in facts.allowed.values()}
     own = SERVER_OWN | {facts.allowed[name]["variable"] for name in (*APP_KEYS.values(), *facts.server_needs)}
     for key in ("serverEnv", "serverSecrets"):

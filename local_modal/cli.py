@@ -1,4 +1,4 @@
-"""The command line: start, stop, status, logs, env, reset."""
+"""The command line: start, stop, status, logs, env, prune, reset."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from local_modal import daemon
@@ -51,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     env = commands.add_parser("env", help="variables that connect a modal client, for eval or as JSON")
     env.add_argument("--format", choices=("shell", "json"), default="shell")
     env.set_defaults(command=_env)
+    prune = commands.add_parser("prune", help="delete what no deployment needs and nobody used lately; done daily too")
+    prune.add_argument("--days", type=int, help="unused for so long (default LOCAL_MODAL_KEEP_DAYS, 30)")
+    prune.set_defaults(command=_prune)
     reset = commands.add_parser("reset", help="delete apps, secrets, logs and credentials; --images also built images")
     reset.add_argument("--images", action="store_true")
     reset.set_defaults(command=_reset)
@@ -102,7 +106,8 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
 def _isolation(found: Isolation) -> dict[str, str]:
     """Layer → active or what is missing, and what containers run as."""
     layers = dict.fromkeys(found.active, "active") | {layer: f"MISSING: {why}" for layer, why in found.missing.items()}
-    return {"containers run as": found.user, **layers, "limits in all": found.aggregate_limits}
+    facts = {"containers run as": found.user, **layers, "a snapshot's /proc": found.snapshot_proc}
+    return {**facts, "limits in all": found.aggregate_limits}
 
 
 def _print_facts(facts: dict[str, object]) -> None:
@@ -148,7 +153,7 @@ def _env(options: argparse.Namespace, settings: Settings) -> int:
     credentials = Credentials.load(settings.home)
     running = daemon.Running.find(settings.home)
     variables = {
-        "MODAL_SERVER_URL": running.url if running else settings.url,
+        "MODAL_SERVER_URL": running.client_url if running else settings.advertised_url or settings.url,
         "MODAL_TOKEN_ID": credentials.token_id,
         "MODAL_TOKEN_SECRET": credentials.token_secret,
         "MODAL_ENVIRONMENT": settings.environment,
@@ -158,6 +163,29 @@ def _env(options: argparse.Namespace, settings: Settings) -> int:
     else:
         for name, value in variables.items():
             print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _prune(options: argparse.Namespace, settings: Settings) -> int:
+    from local_modal.server import STORE_FILE, collector  # noqa: PLC0415 - half a second that no other command needs
+    from local_modal.store.database import Database  # noqa: PLC0415
+    from local_modal.store.retention import Freed, Retention  # noqa: PLC0415
+
+    retention = Retention.from_env()
+    if options.days is not None:
+        retention = replace(retention, days=max(0, options.days))
+    running = daemon.Running.find(settings.home)
+    if running and retention.days < 1:
+        raise LocalModalError("what runs may use what was made today: `local-modal stop` first, or --days 1")
+    if not (settings.home / STORE_FILE).exists():
+        raise LocalModalError(f"there is nothing yet in {settings.home}: `local-modal start`.")
+    database, freed = Database(settings.home / STORE_FILE), Freed()
+    collection = collector(settings, database, retention)
+    collection.files(collection.rows(freed), freed)
+    if not running:
+        database.run("VACUUM")
+    database.close()
+    print(f"freed: {freed}")
     return 0
 
 

@@ -36,6 +36,12 @@ class Running:
     pid: int
     url: str
     started_at: float
+    advertised_url: str = ""
+
+    @property
+    def client_url(self) -> str:
+        """Where clients reach it."""
+        return self.advertised_url or self.url
 
     @classmethod
     def find(cls, home: Path) -> "Running | None":
@@ -101,7 +107,7 @@ async def _serve(settings: Settings, policy: Policy, record: Path) -> None:
         loop.add_signal_handler(signum, stopping.set)
     plane = ControlPlane(settings, policy)
     await plane.start()
-    running = Running(os.getpid(), plane.plane.settings.url, time.time())
+    running = Running(os.getpid(), plane.plane.settings.url, time.time(), settings.advertised_url)
     temporary = record.with_suffix(".tmp")
     temporary.write_text(json.dumps(asdict(running)))
     temporary.rename(record)

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import socket
+import sqlite3
 import sys
 import weakref
 from collections.abc import Sequence
@@ -37,13 +38,15 @@ from local_modal.rpc.access import ROLES, Level
 from local_modal.rpc.service import Service
 from local_modal.rpc.transport import FRAMING_BYTES, Account, Method, Transport, handlers
 from local_modal.runtime.policy import Policy
+from local_modal.scheduler.calls import Calls
 from local_modal.scheduler.launch import Launch
 from local_modal.scheduler.logs import LogWriter
 from local_modal.scheduler.scheduler import Scheduler
-from local_modal.settings import CLIENT_VERSION, Settings
+from local_modal.settings import CLIENT_VERSION, MIB, Settings
 from local_modal.store.apps import Apps
 from local_modal.store.autoscalers import Autoscalers
 from local_modal.store.blobs import Blobs
+from local_modal.store.calls import CallStore
 from local_modal.store.database import Database
 from local_modal.store.environments import Environments
 from local_modal.store.files import Mounts
@@ -51,6 +54,7 @@ from local_modal.store.functions import Functions
 from local_modal.store.images import Images
 from local_modal.store.logs import Logs
 from local_modal.store.principals import ProxyTokens, ServiceUser, ServiceUsers
+from local_modal.store.retention import DAY, Collector, Freed, Retention
 from local_modal.store.secrets import Secrets
 from local_modal.strangers import Strangers
 from local_modal.web.http import http_application
@@ -104,6 +108,10 @@ class ControlPlane:
         log_store = Logs(database, settings.log_rows)
         log_writer = LogWriter(log_store)
         autoscalers = Autoscalers(database)
+        retention, function_store = Retention.from_env(), Functions(database)
+        calls = Calls(
+            settings.result_ttl, CallStore(database), function_store.resolve, retention.results_mib * MIB
+        )
         blobs = Blobs(settings.home / "blobs", settings.max_input_bytes, settings.blob_ttl)
         self.plane = Plane(
             settings=settings,
@@ -111,24 +119,18 @@ class ControlPlane:
             database=database,
             environments=Environments(database),
             apps=Apps(database),
-            functions=Functions(database),
+            functions=function_store,
             secrets=Secrets(database, credentials.store_key),
             autoscalers=autoscalers,
             service_users=ServiceUsers(database),
             proxy_tokens=ProxyTokens(database),
             mounts=Mounts(database, settings.home),
             images=Images(database),
-            image_store=ImageStore(
-                settings.cache,
-                client_version=CLIENT_VERSION,
-                uv=find_uv(),
-                provided_packages=settings.provided_packages,
-                command_seconds=settings.build_timeout,
-            ),
+            image_store=image_store(settings),
             blobs=blobs,
             logs=log_store,
             log_writer=log_writer,
-            scheduler=Scheduler(settings, blobs, log_writer, run_dir, autoscalers),
+            scheduler=Scheduler(settings, calls, blobs, log_writer, run_dir, autoscalers),
         )
         if self.plane.environments.get(settings.environment) is None:
             self.plane.environments.create(settings.environment)
@@ -148,6 +150,8 @@ class ControlPlane:
             lambda app_id: apps_service.layout_message(apps_service.app(app_id), in_container=True),
         )
         self.plane.scheduler.connect(self._transport.for_task, launch.spec)
+        self._collector = Collector(database, settings.home, self.plane.image_store, retention)
+        self._collecting: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
         self._connections: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self._runner = web.AppRunner(http_application(self.plane, self._strangers), access_log=None)
@@ -161,17 +165,34 @@ class ControlPlane:
         self._server = await loop.create_server(
             lambda: FirstBytes(self._transport, http, self._connections, self._strangers), sock=self._socket
         )
+        self._collecting = asyncio.create_task(self._collect())
 
     async def stop(self) -> None:
         """End every container, close everything."""
         if self._server is not None:
             self._server.close()
+        if self._collecting is not None:
+            self._collecting.cancel()
+            await asyncio.gather(self._collecting, return_exceptions=True)
         await self.plane.scheduler.close()
         for connection in list(self._connections):
             connection.abort()
         await self._runner.cleanup()
         self.plane.log_writer.flush()
         self.plane.database.close()
+
+    async def _collect(self) -> None:
+        """What `local-modal prune` does, now and daily."""
+        while True:
+            freed = Freed()
+            try:
+                needed = self._collector.rows(freed)
+                await asyncio.to_thread(self._collector.files, needed, freed)
+            except (OSError, sqlite3.Error):
+                log.exception("what is no longer needed could not be collected")
+            if freed.counts:
+                log.info("freed: %s", freed)
+            await asyncio.sleep(DAY)
 
     def _authenticate(self, metadata: Any) -> Account:
         token_id, secret, version = (
@@ -244,6 +265,26 @@ def listening_socket(settings: Settings) -> socket.socket:
             f"{settings.bind}:{settings.port} can't be used ({error.strerror}): "
             "stop what listens there, or choose another with --port or LOCAL_MODAL_PORT."
         ) from error
+
+
+def image_store(settings: Settings) -> ImageStore:
+    """The images of this machine.
+
+    Raises:
+        LocalModalError: there is no uv.
+    """
+    return ImageStore(
+        settings.cache,
+        client_version=CLIENT_VERSION,
+        uv=find_uv(),
+        provided_packages=settings.provided_packages,
+        command_seconds=settings.build_timeout,
+    )
+
+
+def collector(settings: Settings, database: Database, retention: Retention) -> Collector:
+    """Of one store and the images of this machine; raises what `image_store` raises."""
+    return Collector(database, settings.home, image_store(settings), retention)
 
 
 def find_uv() -> Path:

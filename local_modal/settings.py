@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from local_modal.errors import LocalModalError
 
@@ -28,6 +29,24 @@ def _default_cache() -> Path:
     return _directory("XDG_CACHE_HOME", ".cache")
 
 
+class Address(str):
+    """An address as a client takes it: scheme, host and port, with nothing after them."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Raises ValueError where the text is anything else."""
+        try:
+            parts = urlsplit(text)
+            complete = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            complete = False
+        if not complete or parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("must be an address such as http://127.0.0.1:9171")
+        return cls(f"{parts.scheme}://{parts.netloc}")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of one control plane. `LOCAL_MODAL_<NAME>` in the environment overrides `name`."""
@@ -39,6 +58,8 @@ class Settings:
     bind: str = "127.0.0.1"
     """Address to listen on. Anything but loopback is an explicit choice."""
     port: int = 9171
+    advertised_url: Address = field(default_factory=Address)
+    """Where clients reach it, when that isn't the address that it listens on: a published port, a proxy."""
     workspace: str = "local"
     """Name of the workspace that the account's token belongs to."""
     environment: str = "main"
@@ -112,7 +133,7 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """Where clients on this machine reach the control plane."""
+        """Where clients on this machine reach the control plane, beside it."""
         host = "127.0.0.1" if self.bind in {"0.0.0.0", "::"} else self.bind  # noqa: S104 - compared, not bound
         return f"http://{host}:{self.port}"
 
@@ -123,6 +144,8 @@ def _parse(kind: Any, text: str) -> object:
         return number
     if kind is float:
         return _number(float, text, "a number")
+    if kind is Address:
+        return Address.parse(text)
     if kind is Path:
         return Path(text).expanduser().absolute()
     if kind == tuple[str, ...]:

@@ -31,8 +31,9 @@ ANONYMOUS_ALIASES = frozenset({"", "anonymous", "unauthorized"})
 
 ENVIRONMENT_PREFIX = "CUSTOM_BLOCKS_"
 
-SERVER_NEEDS = ("timeout_seconds", "startup_timeout_seconds")
-"""Settings of the app that the server reads too: it waits, and accounts for time, by them."""
+SERVER_NEEDS = ("timeout_seconds", "startup_timeout_seconds", "inference_version")
+"""Settings of the app that the server is given too: it waits, and accounts for time, by them, and its smoke test knows
+which version containers must have."""
 
 Seconds = Annotated[int, Number(1, 86_400, "s")]
 Bytes = Annotated[int, Number(1, unit="bytes")]

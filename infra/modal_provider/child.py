@@ -1,4 +1,4 @@
-"""Runs a command that ends with its parent, however that ends: `python -m infra.modal_provider.child PID COMMAND…`."""
+"""Runs a command that ends with its parent, however that ends: `python -I child.py PID COMMAND…`."""
 
 import ctypes
 import os

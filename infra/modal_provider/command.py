@@ -1,4 +1,4 @@
-"""Runs a module of the project in a process of its own, its output as progress, its end when the engine says so."""
+"""Runs a module of the project, or a program: its output as progress, its end when the engine says so."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 from infra.modal_provider.resource import Operation, ProviderError
 
 ROOT = Path(__file__).resolve().parents[2]
+CHILD = Path(__file__).with_name("child.py")
 SETTING = r"CUSTOM_BLOCKS_[A-Z0-9_]+"
 SETTING_RULE = "a setting's variable, CUSTOM_BLOCKS_…"
 PYTHON_MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
@@ -34,14 +35,25 @@ def run_module(arguments: list[str], environment: str, settings: Mapping[str, st
         Cancelled: the engine asked to stop.
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(KEPT_OUT)}
-    variables = {**inherited, **settings, "MODAL_ENVIRONMENT": environment, **PLAIN_OUTPUT}
-    python = sys.executable
-    command = [python, "-m", "infra.modal_provider.child", str(os.getpid()), python, "-m", *arguments]
+    variables = {**inherited, **settings, "MODAL_ENVIRONMENT": environment}
+    return run_command([sys.executable, "-m", *arguments], variables, op, shown=f"`python -m {' '.join(arguments)}`")
+
+
+def run_command(
+    command: list[str], variables: Mapping[str, str], op: Operation, *, shown: str, cwd: Path = ROOT
+) -> list[str]:
+    """Runs a program, given by its path; gives its lines. `shown` is what an error calls it.
+
+    Raises:
+        ProviderError: it failed; with the last lines that it wrote.
+        Cancelled: the engine asked to stop.
+    """
+    ending_with_this = [sys.executable, "-I", str(CHILD), str(os.getpid())]
     lines: deque[str] = deque(maxlen=KEPT_LINES)
-    process = subprocess.Popen(  # noqa: S603 - this interpreter, with the resource's arguments
-        command,
-        cwd=ROOT,
-        env=variables,
+    process = subprocess.Popen(  # noqa: S603 - the provider's own command, with the resource's arguments
+        [*ending_with_this, *command],
+        cwd=cwd,
+        env={**variables, **PLAIN_OUTPUT},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -56,8 +68,8 @@ def run_module(arguments: list[str], environment: str, settings: Mapping[str, st
                 op.progress(lines[-1])
     op.cancellation.check()
     if process.returncode:
-        shown = " | ".join(line.strip() for line in list(lines)[-SHOWN_LINES:]) or "it wrote nothing"
-        raise ProviderError(f"`python -m {' '.join(arguments)}` failed with exit status {process.returncode}: {shown}")
+        last = " | ".join(line.strip() for line in list(lines)[-SHOWN_LINES:]) or "it wrote nothing"
+        raise ProviderError(f"{shown} failed with exit status {process.returncode}: {last}")
     return list(lines)
 
 

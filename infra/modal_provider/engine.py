@@ -31,13 +31,20 @@ class Engine:
     def status(self, urn: str, line: str) -> None:
         """Shows a line beside the resource until the next one comes."""
         line = " ".join(line.split())[:LONGEST_LINE]
-        if self._stub is None or not line:
+        if line:
+            self._log(engine_pb2.LogRequest(severity=engine_pb2.INFO, message=line, urn=urn, ephemeral=True))
+
+    def warn(self, urn: str, text: str) -> None:
+        """Has a warning about the resource stand in the report of the run."""
+        self._log(engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=text, urn=urn))
+
+    def _log(self, request: engine_pb2.LogRequest) -> None:
+        if self._stub is None:
             return
-        request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=line, urn=urn, ephemeral=True)
         try:
             self._stub.Log(request, timeout=SECONDS)
         except grpc.RpcError as error:
-            log.debug("the engine didn't take a progress line: %s", error)
+            log.debug("the engine didn't take a line: %s", error)
 
     def gone(self) -> bool:
         """Whether nobody listens at its address any more."""

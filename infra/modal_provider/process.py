@@ -4,10 +4,8 @@ import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
+from queue import Empty, SimpleQueue
 
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
@@ -18,11 +16,12 @@ from infra.modal_provider.environment import Environment
 from infra.modal_provider.image import Image
 from infra.modal_provider.proxy_token import ProxyToken
 from infra.modal_provider.secret import Secret
+from infra.modal_provider.server_image import ServerImage
 from infra.modal_provider.service_user import ServiceUser
 from infra.modal_provider.servicer import Provider
 
 VERSION = "1.0.0"
-RESOURCES = (Environment(), Secret(), ProxyToken(), ServiceUser(), Image(), App())
+RESOURCES = (Environment(), Secret(), ProxyToken(), ServiceUser(), Image(), App(), ServerImage())
 THREADS = 32
 WATCH_SECONDS = 1.0
 FINISH_SECONDS = 15.0
@@ -36,9 +35,7 @@ MESSAGE_BYTES = 64 << 20
 def main(arguments: list[str]) -> int:
     """Serves until told to stop, or until the engine is gone; work that runs is stopped then."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _setting(stop))
+    requests = Requests()
     parent = os.getppid()
     engine = Engine()
     if arguments:
@@ -51,7 +48,7 @@ def main(arguments: list[str]) -> int:
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    while not stop.wait(WATCH_SECONDS) and os.getppid() == parent and not engine.gone():
+    while not requests.wait(WATCH_SECONDS) and os.getppid() == parent and not engine.gone():
         pass
     provider.cancel()
     provider.wait_until_idle(FINISH_SECONDS)
@@ -60,5 +57,22 @@ def main(arguments: list[str]) -> int:
     os._exit(0)  # threads that wait for Modal would hold a normal exit up
 
 
-def _setting(event: threading.Event) -> Callable[[int, FrameType | None], None]:
-    return lambda _number, _frame: event.set()
+class Requests:
+    """Requests to end, by SIGINT and SIGTERM: an engine may send several, and each interrupts whatever runs.
+
+    That may be the handler of the one before, which must hold no lock then: a threading.Event would wait for itself;
+    putting into this queue is reentrant.
+    """
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[int] = SimpleQueue()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _frame: self._asked.put(number))
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is one, after at most so many seconds."""
+        try:
+            self._asked.get(timeout=seconds)
+        except Empty:
+            return False
+        return True

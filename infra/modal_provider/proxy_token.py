@@ -23,6 +23,7 @@ class ProxyToken(Resource):
     }
     outputs: ClassVar[Mapping[str, Output]] = {"tokenId": Output(), "tokenSecret": Output(secret=True)}
     identity = ()
+    managers_only = True
 
     def create(self, op: Operation) -> tuple[str, Values]:
         tokens = workspace().proxy_tokens

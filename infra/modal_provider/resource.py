@@ -102,6 +102,10 @@ class Resource(ABC):
     outputs: ClassVar[Mapping[str, Output]]
     identity: ClassVar[tuple[str, ...]]
     """Inputs that make the id, in this order; none where Modal makes it."""
+    at_modal: ClassVar[bool] = True
+    """Whether Modal has it; operations on anything else don't ask first whether Modal can be reached."""
+    managers_only: ClassVar[bool] = False
+    """Whether Modal shows it only to who manages the workspace; to others it is what the state says, with a warning."""
 
     @abstractmethod
     def create(self, op: Operation) -> tuple[str, Values]:

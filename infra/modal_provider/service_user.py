@@ -34,6 +34,7 @@ class ServiceUser(Resource):
         "expiresAt": Output(),
     }
     identity = ()
+    managers_only = True
 
     def create(self, op: Operation) -> tuple[str, Values]:
         users, name, days = workspace().service_users, generation_name(op.inputs), op.inputs.get("expiresInDays")

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
-from modal.exception import NotFoundError
+from modal.exception import NotFoundError, PermissionDeniedError
 from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc, status_pb2
 from pulumi.runtime.proto import provider_pb2 as pb
 
@@ -29,6 +29,7 @@ NO_CONFIG = (
     "the provider takes no configuration, which would stand in the state: give Modal's credentials by the environment "
     "variables MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, and MODAL_SERVER_URL where it isn't Modal itself"
 )
+NOT_COMPARED = "not compared, as the token in use may not see it: taken as the state says"
 SHORTEST_SECRET = 4
 """Characters; a shorter one is too common a text to be cut out of messages."""
 
@@ -157,6 +158,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 found = resource.read(self._op(request.urn, inputs, request.id, old_outputs))
             except NotFoundError:
                 found = None
+            except PermissionDeniedError:
+                if not resource.managers_only or not olds.values:
+                    raise
+                self._engine.warn(request.urn, NOT_COMPARED)
+                return pb.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
         if found is None:
             return pb.ReadResponse()
         state = {**found.inputs, **old_outputs, **found.outputs}
@@ -204,7 +210,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             self._running += 1
         try:
             self._cancellation.check()
-            check_reachable()
+            if resource.at_modal:
+                check_reachable()
             yield
         except Partial as error:
             values = {**(given[0].values), **error.outputs}

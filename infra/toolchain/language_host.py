@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -32,6 +33,19 @@ THREADS = 16
 CHUNK_BYTES = 4096
 MESSAGE_BYTES = 400 << 20
 """As in Pulumi's own hosts."""
+END_WITH_HOST = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the language host is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""What a child runs before its own program: the kernel ends it with the host, however that ends (prctl(2)).
+
+The request holds while the thread that made the child lives: those of gRPC's pool live as long as the process. It is
+made in the child's own interpreter, as nothing may run between fork and exec in a process of many threads.
+"""
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
@@ -166,8 +180,13 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         with self._lock:
             if self._closed:
                 raise InterruptedError("the language host is ending")
+            program = [_interpreter(info), *arguments]
             child = subprocess.Popen(  # noqa: S603 - what Pulumi.yaml and its plug-ins name
-                [_interpreter(info), *arguments], cwd=cwd, env=env, stdout=stdout, stderr=stderr
+                [sys.executable, "-I", "-S", "-c", END_WITH_HOST, str(os.getpid()), *program],
+                cwd=cwd,
+                env=env,
+                stdout=stdout,
+                stderr=stderr,
             )
             self._children.add(child)
             return child
@@ -209,9 +228,9 @@ def main(arguments: Sequence[str]) -> None:
     executor, *rest = arguments
     engine = rest[-1] if rest and not rest[-1].startswith("-") else ""
     parent = os.getppid()
-    stop = threading.Event()
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()  # a handler may interrupt another one: its put is reentrant
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _frame: asked.put(number))
     host = LanguageHost(Path(executor), engine)
     limits = [("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.max_send_message_length", MESSAGE_BYTES)]
     server = grpc.server(ThreadPoolExecutor(THREADS), options=limits)
@@ -220,8 +239,10 @@ def main(arguments: Sequence[str]) -> None:
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    while not stop.wait(WATCH_SECONDS) and os.getppid() == parent:
-        pass
+    while os.getppid() == parent:
+        with suppress(queue.Empty):
+            asked.get(timeout=WATCH_SECONDS)
+            break
     host.close()
     sys.stdout.flush()
     os._exit(0)  # calls that wait for a child must not hold the exit up

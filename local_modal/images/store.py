@@ -164,14 +164,29 @@ class ImageStore:
                 await asyncio.shield(asyncio.to_thread(shutil.rmtree, workspace, ignore_errors=True))
             return target
 
-    def prune(self, keep: Iterable[str]) -> list[str]:
-        """Remove all images but those and what they were built on; returns the removed ids."""
-        kept = {name for image_id in keep if (found := self._describe(image_id)) for name in (image_id, *found.parents)}
-        removed = [entry.name for entry in self._images.iterdir() if entry.name not in kept]
-        for image_id in removed:
-            self._discard(self._images / image_id)
+    def use(self, image: Environment) -> None:
+        """A container starts from it: `prune` spares what was used lately."""
+        for folder in (image.root, image.client):
+            os.utime(folder)
+
+    def unneeded(self, keep: Iterable[str], before: float = float("inf")) -> list[Path]:
+        """What was last used before a time (s since the epoch): images, all but those to be kept and what images that
+        stay were built on, and modal clients of other versions."""
+        images = {entry: entry.stat().st_mtime < before for entry in self._images.iterdir()}
+        staying = {*keep, *(entry.name for entry, old in images.items() if not old)}
+        parents = {name for image_id in staying if (found := self._describe(image_id)) for name in found.parents}
+        gone = [entry for entry, old in images.items() if old and entry.name not in staying | parents]
+        current = f"modal-{self._client_version}-"
+        clients = [entry for entry in self._clients.iterdir() if not entry.name.startswith(current)]
+        return gone + [entry for entry in clients if entry.stat().st_mtime < before]
+
+    def prune(self, keep: Iterable[str], before: float = float("inf")) -> list[str]:
+        """Remove what is `unneeded`; returns the names."""
+        removed = self.unneeded(keep, before)
+        for entry in removed:
+            self._discard(entry)
         self._remove_leftovers()
-        return removed
+        return [entry.name for entry in removed]
 
     def size(self) -> Size:
         """Of all images together."""

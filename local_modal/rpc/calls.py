@@ -80,7 +80,10 @@ class CallService(Service):
         self, request: api_pb2.FunctionCallFromIdRequest
     ) -> api_pb2.FunctionCallFromIdResponse:
         call = self._call(request.function_call_id)
-        return api_pb2.FunctionCallFromIdResponse(function_call_id=call.call_id, num_inputs=len(call.inputs))
+        metadata = api_pb2.FunctionCallHandleMetadata(app_id=call.app_id, function_id=call.function.bound_id)
+        return api_pb2.FunctionCallFromIdResponse(
+            function_call_id=call.call_id, num_inputs=len(call.inputs), metadata=metadata
+        )
 
     def _may_retry(self, call: Call) -> bool:
         success = api_pb2.GenericResult.GENERIC_STATUS_SUCCESS

@@ -1,9 +1,11 @@
 """What a deployment uploads: files in mounts, blobs, images and their build logs."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import google.protobuf.empty_pb2
 from grpclib import GRPCError, Status
@@ -55,7 +57,7 @@ class BlobService(Service):
 
     async def BlobCreate(self, request: api_pb2.BlobCreateRequest) -> api_pb2.BlobCreateResponse:
         blob_id, key = self.plane.blobs.reserve(request.content_length)
-        urls = api_pb2.UploadUrlList(items=[self._url(blob_id, key)])
+        urls = api_pb2.UploadUrlList(items=[await in_numbers(self._url(blob_id, key))])
         return api_pb2.BlobCreateResponse(blob_id=blob_id, blob_ids=[blob_id], upload_urls=urls)
 
     async def BlobGet(self, request: api_pb2.BlobGetRequest) -> api_pb2.BlobGetResponse:
@@ -66,6 +68,23 @@ class BlobService(Service):
 
     def _url(self, blob_id: str, key: str) -> str:
         return f"{self.base_url}/blobs/{blob_id}/{key}"
+
+
+async def in_numbers(url: str) -> str:
+    """The same with the host's address for its name: modal's client takes no other name than localhost to upload to.
+
+    Source: `use_md5` in modal's `_utils/blob_utils.py`. A name that isn't known here stays.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname in {None, "localhost"}:
+        return url
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(parts.hostname, parts.port, family=socket.AF_INET, type=socket.SOCK_STREAM)
+    except OSError:
+        return url
+    address = str(found[0][4][0])
+    return parts._replace(netloc=f"{address}:{parts.port}" if parts.port else address).geturl()
 
 
 @dataclass(eq=False)
@@ -191,6 +210,7 @@ class ImageService(Service):
         """
         built = self.plane.image_store.get(image_id)
         if built is not None and not force:
+            self.plane.image_store.use(built)
             return built
         stored = self.plane.images.get(image_id)
         if stored is None:

@@ -123,15 +123,18 @@ def _is_host_root() -> bool:
 
 
 def enter_tree() -> None:
-    """Makes the laid-out tree the root, with a /proc of this pid namespace and a scratch folder."""
+    """Makes the laid-out tree the root, with a /proc of this pid namespace and a scratch folder.
+
+    Where parts of the outer /proc are masked, as a container engine does it, the kernel refuses a fresh one. Then the
+    zygote has the outer one, masks included: it sees which processes there are outside, and (being in another user
+    namespace) nothing of them that isn't world-readable. The jail's cover hides either from a container.
+    """
     sc.mount(ROOT, ROOT, None, sc.MS_BIND | sc.MS_REC)
     os.chdir(ROOT)
     try:
         sc.mount("proc", "proc", "proc", sc.MS_NOSUID | sc.MS_NODEV | sc.MS_NOEXEC)
-    except PermissionError as error:
-        raise PermissionError(
-            f"{error}: this container's own /proc is masked; start it with --security-opt systempaths=unconfined"
-        ) from error
+    except PermissionError:
+        sc.mount("/proc", "proc", None, sc.MS_BIND | sc.MS_REC)
     sc.pivot_to_working_directory()
     flags = sc.MS_NOSUID | sc.MS_NODEV
     sc.mount("tmpfs", policy.SCRATCH, "tmpfs", flags, f"size={policy.ZYGOTE_SCRATCH_BYTES},mode=700")

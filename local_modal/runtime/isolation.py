@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_modal.errors import LocalModalError
 from local_modal.runtime.bpf import compile_filter
 from local_modal.runtime.builder import BOOT
 from local_modal.runtime.policy import LAYERS, Policy
@@ -20,9 +21,13 @@ from local_modal.runtime.policy import LAYERS, Policy
 ESSENTIAL = "namespaces"
 """User, mount and pid namespaces with a tree of their own: nothing runs without them, so nobody can do without."""
 PROBE_SECONDS = 30.0
+OUTER_PROC = (
+    "the one of local Modal, as the kernel gives no fresh one where parts of /proc are masked: it sees which other "
+    "processes there are, not what is in them (in a container, --security-opt systempaths=unconfined unmasks it)"
+)
 
 
-class IsolationError(Exception):
+class IsolationError(LocalModalError):
     """A layer that is missing and wasn't given up by name; the text says what to do."""
 
 
@@ -35,6 +40,8 @@ class Isolation:
     user: str
     """As whom containers run on the host."""
     landlock_abi: int
+    snapshot_proc: str = "its own"
+    """Which /proc code of a snapshot sees; a container that serves an input sees none."""
     aggregate_limits: str = (
         "rlimits and tmpfs sizes per container; a container is one process, so they bound it as a whole. No cgroup: "
         "all containers together may use their limit times their number"
@@ -82,7 +89,8 @@ def probe(*, uid: int = Policy.uid) -> Isolation:
         if layer not in found["ok"] and layer not in missing:
             missing[layer] = "the trial ended before it. Look for the kernel's message (dmesg)"
     active = (ESSENTIAL, *(layer for layer in LAYERS if layer in found["ok"]))
-    return Isolation(active, missing, user, found["landlock_abi"])
+    proc = OUTER_PROC if found["outer_proc"] else Isolation.snapshot_proc
+    return Isolation(active, missing, user, found["landlock_abi"], proc)
 
 
 ADVICE = {
@@ -112,7 +120,8 @@ def namespace_advice(root: Path = Path("/")) -> str:
         return "Allow user namespaces with `sudo sysctl user.max_user_namespaces=15000`, or run local Modal as root"
     if any((root / marker).exists() for marker in (".dockerenv", "run/.containerenv")):
         return (
-            "In a container: start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-            "--security-opt systempaths=unconfined, as root also with --cap-add SYS_ADMIN"
+            "In a container: start it with --security-opt seccomp=docker/local-modal.seccomp.json as a user other than "
+            "root, where the engine's machine has AppArmor also with --security-opt apparmor=unconfined; the whole "
+            "command is in docs/local-modal.md"
         )
     return "It needs Linux 5.14 with user namespaces (CONFIG_USER_NS), and no security module that forbids them"

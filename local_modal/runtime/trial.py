@@ -1,6 +1,7 @@
 """Tries every layer of the sandbox here, each in a real jail. Run by `isolation.probe` as a process of its own.
 
-Prints one JSON object: {"ok": [layer, …], "failed": {layer: error}, "namespaces": error or null, "landlock_abi": n}.
+Prints one JSON object: {"ok": [layer, …], "failed": {layer: error}, "namespaces": error or null, "landlock_abi": n,
+"outer_proc": whether a zygote has the outer /proc for want of a fresh one}.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from . import syscalls as sc
 from .jail import Footprint, Jail, enter
 from .policy import LAYERS, Limits, Policy
 
+OUTER_PROC = "outer-proc"
+
 
 def main() -> None:
     """argv: folder of these modules, the seccomp program (hex), the uid for containers where we are root."""
     program, uid = bytes.fromhex(sys.argv[2]), int(sys.argv[3])
     result: dict[str, Any] = {"ok": [], "failed": {}, "namespaces": None, "landlock_abi": sc.landlock_abi()}
+    result["outer_proc"] = False
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -35,6 +39,8 @@ def main() -> None:
             layer, failure = json.loads(line)
             if layer == "namespaces":
                 result["namespaces"] = failure
+            elif layer == OUTER_PROC:
+                result["outer_proc"] = True
             elif failure is None:
                 result["ok"].append(layer)
             else:
@@ -64,11 +70,16 @@ def _try_layers(pipe: int, program: bytes, uid: int) -> None:
 
 
 def _inside(pipe: int, program: bytes) -> None:
+    """Forks as the fork server does: each child is the first of a pid namespace of its own."""
     builder.enter_tree()
+    if int(os.readlink("/proc/self")) != os.getpid():
+        _report(pipe, OUTER_PROC, None)
+    own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     footprint = Footprint.of_this_process()
     for layer in LAYERS:
         rules = Policy(layers=frozenset({layer}))
         jail = Jail(rules, Limits(), program, network=False, footprint=footprint)
+        sc.unshare("pid")
         child = os.fork()
         if child == 0:
             try:
@@ -78,6 +89,7 @@ def _inside(pipe: int, program: bytes) -> None:
             else:
                 _report(pipe, layer, None)
             os._exit(0)
+        sc.enter_pid_namespace(own_namespace)
         os.waitpid(child, 0)
 
 

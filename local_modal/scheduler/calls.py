@@ -2,13 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from modal_proto import api_pb2
 
 from local_modal.ids import new_id
+from local_modal.scheduler import results
+from local_modal.store.calls import CallStore, StoredCall, StoredInput
 from local_modal.store.functions import BoundFunction
+
+RESTARTED = "local Modal was restarted while the call ran"
 
 
 @dataclass(eq=False)
@@ -47,6 +51,11 @@ class Call:
         added = [Input(self, item.idx, item.input) for item in items]
         self.inputs.update({entry.input_id: entry for entry in added})
         return added
+
+    @property
+    def spawned(self) -> bool:
+        """Nobody waits for it: its results are kept for whoever comes with its id."""
+        return self.invocation == api_pb2.FUNCTION_CALL_INVOCATION_TYPE_ASYNC
 
     @property
     def unfinished(self) -> int:
@@ -107,33 +116,84 @@ class Call:
 
 
 class Calls:
-    """The calls of this control plane's lifetime; finished ones go after the result's time to live."""
+    """Calls, those of earlier control planes included where they were spawned.
 
-    def __init__(self, result_ttl: float) -> None:
+    A finished one goes when its result's time is over, or as the oldest when results take too much room.
+    """
+
+    def __init__(
+        self, result_ttl: float, store: CallStore, resolve: Callable[[str], BoundFunction | None], max_bytes: int
+    ) -> None:
         self._calls: dict[str, Call] = {}
         self._result_ttl = result_ttl
+        self._store = store
+        self._resolve = resolve
+        self._max_bytes = max_bytes
 
     def add(self, call: Call) -> Call:
         """Keep a call."""
         self._expire()
         self._calls[call.call_id] = call
+        if call.spawned:
+            values = (call.call_id, call.function.bound_id, call.app_id, call.kind, call.invocation, call.created_at)
+            self._store.put(StoredCall(*values))
         return call
+
+    def add_inputs(self, call: Call, items: Iterable[api_pb2.FunctionPutInputsItem]) -> list[Input]:
+        """Keep further inputs of a call."""
+        entries = call.add(items)
+        if call.spawned:
+            self._store.add(StoredInput(entry.input_id, call.call_id, entry.index) for entry in entries)
+        return entries
+
+    def finish(self, entry: Input, item: api_pb2.FunctionGetOutputsItem) -> None:
+        """An input has its one output."""
+        call = entry.call
+        call.finish(entry, item)
+        if call.spawned:
+            self._store.finish(entry.input_id, item.SerializeToString(), ends="" if call.unfinished else call.call_id)
 
     def get(self, call_id: str) -> Call | None:
         """The call of that id."""
-        return self._calls.get(call_id)
+        return self._calls.get(call_id) or self._load(call_id)
 
     def forget(self, call: Call) -> None:
         """Its caller has everything."""
         self._calls.pop(call.call_id, None)
+        if call.spawned:
+            self._store.forget(call.call_id)
 
     def running(self) -> list[Call]:
         """Calls with inputs left."""
         return [call for call in self._calls.values() if call.unfinished]
 
+    def _load(self, call_id: str) -> Call | None:
+        """A call of an earlier control plane: what had no output then has failed."""
+        found = self._store.get(call_id)
+        function = self._resolve(found[0].bound_id) if found else None
+        if found is None or function is None:
+            return None
+        stored, inputs = found
+        call = Call(function, stored.app_id, stored.kind, stored.invocation, call_id, created_at=stored.created_at)
+        for kept in inputs:
+            entry = Input(call, kept.position, api_pb2.FunctionInput(), kept.input_id, retries=kept.retries)
+            call.inputs[entry.input_id] = entry
+            item = api_pb2.FunctionGetOutputsItem(result=results.internal_failure(RESTARTED))
+            call.finish(entry, api_pb2.FunctionGetOutputsItem.FromString(kept.output) if kept.output else item)
+        self._calls[call_id] = call
+        return call
+
     def _expire(self) -> None:
         oldest = time.monotonic() - self._result_ttl
-        for call_id in [
-            call.call_id for call in self._calls.values() if call.finished_at and call.finished_at < oldest
-        ]:
-            del self._calls[call_id]
+        for call in [call for call in self._calls.values() if call.finished_at and call.finished_at < oldest]:
+            self.forget(call)
+        for call_id in self._store.finished(time.time() - self._result_ttl):
+            self._drop(call_id)
+        if self._store.size > self._max_bytes:
+            for call_id in self._store.finished():
+                if self._store.size > self._max_bytes:
+                    self._drop(call_id)
+
+    def _drop(self, call_id: str) -> None:
+        self._calls.pop(call_id, None)
+        self._store.forget(call_id)

@@ -33,13 +33,19 @@ class Scheduler:
     """Pools by definition; the timers of inputs; what containers report."""
 
     def __init__(
-        self, settings: Settings, blobs: Blobs, log_writer: LogWriter, run_dir: Path, autoscalers: Autoscalers
+        self,
+        settings: Settings,
+        calls: Calls,
+        blobs: Blobs,
+        log_writer: LogWriter,
+        run_dir: Path,
+        autoscalers: Autoscalers,
     ) -> None:
         self.settings = settings
         self.capacity = Capacity(settings.max_containers, settings.max_starting)
         self.log_writer = log_writer
         self.run_dir = run_dir
-        self.calls = Calls(settings.result_ttl)
+        self.calls = calls
         self._blobs = blobs
         self._autoscalers = autoscalers
         self._pools: dict[tuple[str, bytes], Pool] = {}
@@ -57,7 +63,7 @@ class Scheduler:
 
     def submit(self, definition: Definition, call: Call, items: Iterable[api_pb2.FunctionPutInputsItem]) -> list[Input]:
         """Queue a call's inputs."""
-        entries = call.add(items)
+        entries = self.calls.add_inputs(call, items)
         self._pool(definition, call.function).submit(entries)
         return entries
 
@@ -250,7 +256,7 @@ class Scheduler:
                 task.timers["exit"] = asyncio.get_running_loop().call_later(self.settings.exit_grace, task.kill)
         if entry.done:
             return
-        entry.call.finish(
+        self.calls.finish(
             entry,
             api_pb2.FunctionGetOutputsItem(
                 result=result,

@@ -145,6 +145,10 @@ class Apps:
         rows = self._database.all("SELECT * FROM deployments WHERE app_id = ? ORDER BY version DESC", app_id)
         return [_deployment(row) for row in rows]
 
+    def deployments(self) -> list[Deployment]:
+        """Every version of every app."""
+        return [_deployment(row) for row in self._database.all("SELECT * FROM deployments")]
+
     def layout(self, app: App) -> Layout:
         """What is live; empty before the first deployment."""
         deployment = self.deployment(app.app_id, app.version)

@@ -53,7 +53,27 @@ CREATE TABLE image_tags (
     PRIMARY KEY (environment, tag));
 CREATE TABLE autoscalers (function_id TEXT PRIMARY KEY, settings BLOB NOT NULL);
 """
-MIGRATIONS = (FIRST, ACCESS)
+KEEPING = """
+ALTER TABLE functions ADD COLUMN used_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE definitions ADD COLUMN used_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE bound_functions ADD COLUMN options BLOB NOT NULL DEFAULT x'';
+ALTER TABLE bound_functions ADD COLUMN used_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE mounts ADD COLUMN used_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE images ADD COLUMN used_at REAL NOT NULL DEFAULT 0;
+UPDATE functions SET used_at = strftime('%s', 'now');
+UPDATE definitions SET used_at = strftime('%s', 'now');
+UPDATE bound_functions SET used_at = strftime('%s', 'now');
+UPDATE mounts SET used_at = strftime('%s', 'now');
+UPDATE images SET used_at = strftime('%s', 'now');
+CREATE TABLE calls (
+    call_id TEXT PRIMARY KEY, bound_id TEXT NOT NULL, app_id TEXT NOT NULL, kind INTEGER NOT NULL,
+    invocation INTEGER NOT NULL, created_at REAL NOT NULL, finished_at REAL NOT NULL);
+CREATE TABLE inputs (
+    input_id TEXT PRIMARY KEY, call_id TEXT NOT NULL, position INTEGER NOT NULL, retries INTEGER NOT NULL,
+    output BLOB);
+CREATE INDEX inputs_by_call ON inputs (call_id);
+"""
+MIGRATIONS = (FIRST, ACCESS, KEEPING)
 """Each brings a store from the version that is its index to the next; a change of the schema is one more."""
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -90,6 +110,10 @@ class Database:
     def run(self, statement: str, *values: object) -> None:
         """Execute one statement."""
         self._connection.execute(statement, values)
+
+    def delete(self, statement: str, *values: object) -> int:
+        """Execute one DELETE; returns how many rows went."""
+        return self._connection.execute(statement, values).rowcount
 
     def run_many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         """Execute one statement for each row, in one transaction."""

@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from modal_proto import api_pb2
@@ -29,8 +31,12 @@ class Mounts:
             folder.mkdir(parents=True, exist_ok=True)
 
     def has(self, sha256_hex: str) -> bool:
-        """Whether the file's content is here."""
-        return self._path(sha256_hex).exists()
+        """Whether the file's content is here; it is kept for who asks."""
+        try:
+            os.utime(self._path(sha256_hex))
+        except FileNotFoundError:
+            return False
+        return True
 
     def put(self, sha256_hex: str, data: bytes) -> None:
         """Store a file's content.
@@ -57,7 +63,10 @@ class Mounts:
                 raise LocalModalError(f"the content of {name} was not uploaded")
         text = json.dumps(entries)
         mount_id = derived_id("mo", text)
-        self._database.run("INSERT OR IGNORE INTO mounts VALUES (?, ?)", mount_id, text)
+        self._database.run(
+            "INSERT INTO mounts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET used_at = excluded.used_at",
+            *(mount_id, text, time.time()),
+        )
         return mount_id
 
     def checksum(self, mount_id: str) -> str:
@@ -67,8 +76,9 @@ class Mounts:
     def layout(self, mount_ids: list[str]) -> Path:
         """A read-only folder in which the mounts' files lie at their own paths; made once for a set of mounts."""
         wanted = sorted(set(mount_ids))
-        target = self._layouts / derived_id("la", *wanted)
+        target = self._layouts / layout_name(wanted)
         if target.exists():
+            os.utime(target)
             return target
         building = Path(tempfile.mkdtemp(dir=self._layouts, prefix=".building-"))
         building.chmod(0o755)
@@ -86,6 +96,21 @@ class Mounts:
                 raise
         return target
 
+    def unneeded(self, layouts: Iterable[Iterable[str]], before: float) -> list[Path]:
+        """Files in no mount that is left, and folders for none of those sets of mounts, unused since `before` (s)."""
+        names = {
+            sha256_hex
+            for row in self._database.all("SELECT files FROM mounts")
+            for _, sha256_hex, _ in json.loads(row["files"])
+        }
+        folders = {layout_name(mount_ids) for mount_ids in layouts}
+        return [
+            path
+            for folder, kept in ((self._files, names), (self._layouts, folders))
+            for path in folder.iterdir()
+            if path.name not in kept and path.stat().st_mtime < before
+        ]
+
     def _entries(self, mount_id: str) -> list[tuple[str, str, int]]:
         row = self._database.one("SELECT files FROM mounts WHERE mount_id = ?", mount_id)
         return [tuple(entry) for entry in json.loads(row["files"])] if row else []
@@ -94,6 +119,11 @@ class Mounts:
         if len(sha256_hex) != hashlib.sha256().digest_size * 2 or not set(sha256_hex) <= set("0123456789abcdef"):
             raise LocalModalError("not a SHA-256 in hexadecimal")
         return self._files / sha256_hex
+
+
+def layout_name(mount_ids: Iterable[str]) -> str:
+    """Of the folder for a set of mounts."""
+    return derived_id("la", *sorted(set(mount_ids)))
 
 
 def _check_name(name: str) -> PurePosixPath:

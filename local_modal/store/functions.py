@@ -1,11 +1,15 @@
-"""Functions, their staged and live definitions, and functions bound to parameters."""
+"""Functions, their staged and live definitions, and functions bound to parameters and options."""
 
+import time
 from dataclasses import dataclass
 
 from modal_proto import api_pb2
 
 from local_modal.ids import derived_id, new_id
 from local_modal.store.database import Database
+
+FRESH_SECONDS = 3600.0
+"""How exactly the time of a row's last use is known (s)."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,15 @@ class Function:
 
 @dataclass(frozen=True)
 class BoundFunction:
-    """What a call names: a function, and the parameters of its instance (empty where there are none)."""
+    """What a call names: a function, the parameters of its instance and the options laid over its definition.
+
+    `params`: a serialised ClassParameterSet; `options`: serialised FunctionOptions; each empty where there are none.
+    """
 
     bound_id: str
     function_id: str
     params: bytes
+    options: bytes = b""
 
 
 class Functions:
@@ -34,16 +42,17 @@ class Functions:
 
     def reserve(self, app_id: str, tag: str) -> Function:
         """The function with that tag, made where the app has none: its id stays through redeployments."""
-        row = self._database.one("SELECT * FROM functions WHERE app_id = ? AND tag = ?", app_id, tag)
+        row = self._database.one("SELECT function_id FROM functions WHERE app_id = ? AND tag = ?", app_id, tag)
         if row:
-            return Function(**dict(row))
+            self._used("functions", "function_id", row["function_id"])
+            return Function(row["function_id"], app_id, tag)
         function = Function(new_id("fu"), app_id, tag)
-        self._database.run("INSERT INTO functions VALUES (?, ?, ?)", function.function_id, app_id, tag)
+        self._database.run("INSERT INTO functions VALUES (?, ?, ?, ?)", function.function_id, app_id, tag, time.time())
         return function
 
     def get(self, function_id: str) -> Function | None:
         """The function of that id."""
-        row = self._database.one("SELECT * FROM functions WHERE function_id = ?", function_id)
+        row = self._database.one("SELECT function_id, app_id, tag FROM functions WHERE function_id = ?", function_id)
         return Function(**dict(row)) if row else None
 
     def stage(self, function_id: str, definition: api_pb2.Function) -> str:
@@ -53,7 +62,10 @@ class Functions:
         ordered.mount_ids[:] = sorted(definition.mount_ids)  # the client sends a set
         data = ordered.SerializeToString(deterministic=True)
         definition_id = derived_id("de", function_id, data)
-        self._database.run("INSERT OR IGNORE INTO definitions VALUES (?, ?, ?)", definition_id, function_id, data)
+        self._database.run(
+            "INSERT INTO definitions VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET used_at = excluded.used_at",
+            *(definition_id, function_id, data, time.time()),
+        )
         return definition_id
 
     def definition(self, definition_id: str) -> api_pb2.Function | None:
@@ -61,17 +73,25 @@ class Functions:
         row = self._database.one("SELECT definition FROM definitions WHERE definition_id = ?", definition_id)
         return api_pb2.Function.FromString(row["definition"]) if row else None
 
-    def bind(self, function_id: str, params: bytes) -> BoundFunction:
-        """The same id for the same parameters, so that handles outlive the control plane."""
-        bound = BoundFunction(derived_id("fu", "bound", function_id, params), function_id, params)
+    def bind(self, function_id: str, params: bytes, options: bytes = b"") -> BoundFunction:
+        """The same id for the same parameters and options, so that handles outlive the control plane."""
+        parts = (function_id, params, options) if options else (function_id, params)
+        bound = BoundFunction(derived_id("fu", "bound", *parts), function_id, params, options)
         self._database.run(
-            "INSERT OR IGNORE INTO bound_functions VALUES (?, ?, ?)", bound.bound_id, bound.function_id, bound.params
+            "INSERT OR IGNORE INTO bound_functions (bound_id, function_id, params, options, used_at) "
+            "VALUES (?, ?, ?, ?, ?)",
+            *(bound.bound_id, bound.function_id, bound.params, bound.options, time.time()),
         )
         return bound
 
     def resolve(self, function_id: str) -> BoundFunction | None:
         """What an id that a call names stands for: a bound function, or a function without parameters."""
         row = self._database.one("SELECT * FROM bound_functions WHERE bound_id = ?", function_id)
-        if row:
-            return BoundFunction(**dict(row))
-        return BoundFunction(function_id, function_id, b"") if self.get(function_id) else None
+        if row is None:
+            return BoundFunction(function_id, function_id, b"") if self.get(function_id) else None
+        if time.time() - row["used_at"] > FRESH_SECONDS:
+            self._used("bound_functions", "bound_id", function_id)
+        return BoundFunction(row["bound_id"], row["function_id"], row["params"], row["options"])
+
+    def _used(self, table: str, key: str, value: str) -> None:
+        self._database.run(f"UPDATE {table} SET used_at = ? WHERE {key} = ?", time.time(), value)  # noqa: S608 - our own

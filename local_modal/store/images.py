@@ -27,11 +27,12 @@ class Images:
     def put(self, stored: StoredImage) -> None:
         """Keep it."""
         self._database.run(
-            "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?)",
+            "INSERT INTO images VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET used_at = excluded.used_at",
             stored.image_id,
             stored.image.SerializeToString(deterministic=True),
             stored.builder_version,
             stored.context_mount,
+            time.time(),
         )
 
     def publish(self, environment: str, tag: str, image_id: str) -> None:
@@ -47,6 +48,10 @@ class Images:
         """The image that a name stands for."""
         row = self._database.one("SELECT image_id FROM image_tags WHERE environment = ? AND tag = ?", environment, tag)
         return str(row["image_id"]) if row else None
+
+    def all_tagged(self) -> set[str]:
+        """Ids of the images that names stand for, in any environment."""
+        return {row["image_id"] for row in self._database.all("SELECT image_id FROM image_tags")}
 
     def get(self, image_id: str) -> StoredImage | None:
         """The image of that id."""

@@ -41,6 +41,13 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Unsendable:
+    """Stands for a value that can't leave the server's process."""
+
+    type: str
+
+
+@dataclass(frozen=True)
 class Run:
     """What became of a workflow: its results, one for each image, or the failure; and what was shown meanwhile."""
 
@@ -64,6 +71,10 @@ class Run:
         """The failure that there has to be."""
         assert self.failure is not None, self.results
         return self.failure
+
+
+class ServerDiedError(AssertionError):
+    """The process ended while it was to answer."""
 
 
 class Server:
@@ -108,7 +119,7 @@ class Server:
         try:
             return self._connection.recv()
         except EOFError:
-            raise AssertionError(f"the server died:\n{self._process.communicate()[1]}") from None
+            raise ServerDiedError(f"the server died:\n{self._process.communicate()[1]}") from None
 
     def close(self) -> None:
         """Ends the process."""

@@ -3,10 +3,12 @@
 import contextlib
 import io
 import os
+import pickle
 import sys
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import inference.core  # noqa: F401 - first: it installs the configuration that the engine reads
@@ -14,7 +16,7 @@ from roboflow_workflows.execution_engine.core import ExecutionEngine
 from roboflow_workflows.execution_engine.v1.dynamic_blocks.debug_logs import register_debug_session
 
 from modal_app.server import connection as modal_connection
-from tests.chain.server import Failure, Run
+from tests.chain.server import Failure, Run, Unsendable
 
 
 class _Workspace:
@@ -50,16 +52,24 @@ def _run(workflow: dict[str, Any], workspace: str | None, parameters: dict[str, 
                 init_parameters={"workflows_core.workspace_resolver": _Workspace(workspace)},
             )
             results = engine.run(runtime_parameters=parameters)
-        except Exception as error:  # noqa: BLE001 - the tests say which it must be
+        except BaseException as error:  # noqa: BLE001 - the tests say which it must be
             failure = _describe(error)
     return Run(
-        results,
+        None if results is None else [{name: _sendable(value) for name, value in each.items()} for each in results],
         failure,
         time.monotonic() - begin,
         printed.getvalue(),
         session.output_streams.snapshot(),
         session.debug_traces.snapshot(),
     )
+
+
+def _sendable(value: Any) -> Any:
+    try:
+        ForkingPickler.dumps(value)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return Unsendable(type(value).__qualname__)
+    return value
 
 
 @contextlib.contextmanager

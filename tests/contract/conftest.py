@@ -6,6 +6,7 @@ protocol (fixture `home`) don't run there, and say so.
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -56,6 +57,19 @@ class LocalModal:
     def log(self) -> str:
         """What the control plane wrote."""
         return (self.home / "control-plane.log").read_text()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[LocalModal]:
+    """A control plane that the test may kill."""
+    local = LocalModal(tmp_path / "home", {"LOCAL_MODAL_PORT": str(free_port())})
+    yield local
+    local.run("stop", check=False)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -46,19 +46,6 @@ class Box:
 """
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[LocalModal]:
-    """A control plane that the test may kill."""
-    local = LocalModal(tmp_path / "home", {"LOCAL_MODAL_PORT": str(free_port())})
-    yield local
-    local.run("stop", check=False)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def descendants(pid: int) -> list[int]:
     """Every process below one."""
     found = []

@@ -29,7 +29,7 @@ def test_make_alone_prints_every_target_on_a_line_of_its_own() -> None:
 
 
 def test_every_listed_target_has_a_recipe_that_make_can_plan() -> None:
-    for target in sorted(targets() - {"ci"}):
+    for target in sorted(targets() - {"ci", "ci-full"}):
         result = make("--dry-run", target)
         assert result.returncode == 0, f"{target}: {result.stderr}"
 

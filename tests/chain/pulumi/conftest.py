@@ -51,6 +51,19 @@ class Deployment:
     def file(self) -> Path:
         return self.tree / f"Pulumi.{self.stack}.yaml"
 
+    def use_own_backend(self, passphrase: str) -> None:
+        """Makes the stack in a backend that its variables name, as one of an account's is."""
+        self.backend.mkdir(parents=True)
+        self.variables |= {
+            "PULUMI_BACKEND_URL": self.backend.as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": passphrase,
+        }
+        self.run("pulumi", "stack", "init", self.stack)
+
+    def configure_secret(self, path: str, value: str) -> None:
+        """Sets one value of a secret key, `key.NAME`, encrypted."""
+        self.run("pulumi", "config", "set", "--secret", "--path", path, stdin=value)
+
     def configure(self, **keys: Any) -> None:
         """Sets keys of the stack; None takes one away."""
         content = yaml.safe_load(self.file.read_text()) if self.file.exists() else {}
@@ -195,16 +208,20 @@ def new_deployment(tmp_path: Path, start_modal: StartModal, pulumi_cli: Path) ->
     """A stack that isn't deployed yet, with a control plane of its own."""
 
     def new(stack: str = "local", modal: LocalModal | None = None) -> Deployment:
-        tree = tmp_path / f"tree-{stack}"
-        for name in TREE:
-            shutil.copytree(ROOT / name, tree / name)
-        for path in ROOT.glob("Pulumi*.yaml"):
-            shutil.copy2(path, tree)
-        (tree / ".venv").symlink_to(sys.prefix)
-        modal = modal or start_modal()
-        return Deployment(tree, tmp_path / f"home-{stack}", modal.client_env(), stack)
+        return deployment_in(tmp_path, stack, modal or start_modal())
 
     return new
+
+
+def deployment_in(folder: Path, stack: str, modal: LocalModal) -> Deployment:
+    """A stack of a copy of the tree below `folder`."""
+    tree = folder / f"tree-{stack}"
+    for name in TREE:
+        shutil.copytree(ROOT / name, tree / name)
+    for path in ROOT.glob("Pulumi*.yaml"):
+        shutil.copy2(path, tree)
+    (tree / ".venv").symlink_to(sys.prefix)
+    return Deployment(tree, folder / f"home-{stack}", modal.client_env(), stack)
 
 
 @pytest.fixture

@@ -133,6 +133,7 @@ def test_a_rollback_is_live_at_once_and_the_next_deployment_converges(deployment
 
 
 def test_a_rotation_makes_new_tokens_and_leaves_those_of_the_running_server(deployment: Deployment) -> None:
+    before = deployment.file.read_text()
     deployment.run("up")
     (old,) = deployment.resources("ServiceUser")
     deployment.run("rotate")
@@ -145,6 +146,8 @@ def test_a_rotation_makes_new_tokens_and_leaves_those_of_the_running_server(depl
     assert old["outputs"]["tokenId"] not in tokens
     assert len(tokens) == 2
     assert deployment.inventory() == deployment.expected()
+    assert deployment.file.read_text() == before, "the tree stays as it was committed"
+    assert "unchanged" in deployment.run("pulumi", "preview", "--expect-no-changes")
 
 
 def test_destroy_leaves_nothing_and_a_second_one_says_so(deployment: Deployment) -> None:

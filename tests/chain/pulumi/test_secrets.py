@@ -51,14 +51,9 @@ class Watched:
 def staging(new_deployment: NewDeployment, modal: LocalModal) -> Deployment:
     """A stack of its own backend and passphrase, as for an account, with a canary in every secret key."""
     deployment = new_deployment("staging", modal)
-    deployment.backend.mkdir(parents=True)
-    deployment.variables = {
-        "PULUMI_BACKEND_URL": deployment.backend.as_uri(),
-        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
-    }
-    deployment.run("pulumi", "stack", "init", "staging")
+    deployment.use_own_backend(PASSPHRASE)
     for key, value in CANARIES.items():
-        deployment.run("pulumi", "config", "set", "--secret", "--path", key, stdin=value)
+        deployment.configure_secret(key, value)
     return deployment
 
 

@@ -22,6 +22,11 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "modal:index:Secret": {"secretId": "st-1", "keys": []},
     "modal:index:ServiceUser": {"serviceUserId": "su-1", "expiresAt": ""},
     "modal:index:Image": {"imageId": "im-1"},
+    "modal:index:ServerImage": {
+        "imageId": "sha256:abc",
+        "repoDigest": "acme/images@sha256:abc",
+        "reference": "acme/images@sha256:abc",
+    },
     "modal:index:App": {
         "appId": "ap-1",
         "version": 3,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.doctor import account, main, pulumi_cli, settings, state, versions
+from infra.doctor import account, image_builder, main, pulumi_cli, settings, state, versions, wants_images
 from infra.toolchain.version import VERSION
 
 
@@ -78,3 +78,20 @@ def test_an_account_that_does_not_answer_is_a_fault(tmp_path: Path) -> None:
     finding = account({**variables, "PATH": "/bin", "HOME": str(tmp_path)})
     assert finding.good is False
     assert "http://localhost:9 can't be reached" in finding.detail
+
+
+@pytest.mark.parametrize(("value", "wants"), [("none", False), ("cpu", True), ("both", True)])
+def test_an_engine_is_asked_for_where_the_stack_builds_images(tmp_path: Path, value: str, wants: bool) -> None:
+    file = tmp_path / "Pulumi.some.yaml"
+    assert not wants_images(file)
+    file.write_text("config: {}\n")
+    assert not wants_images(file)
+    file.write_text(f"config:\n  inference-custom-blocks:serverImages: {value}\n")
+    assert wants_images(file) is wants
+
+
+def test_a_missing_engine_is_a_fault_that_says_what_to_do(no_engine: str) -> None:
+    finding = image_builder()
+    assert finding.good is False
+    assert no_engine in finding.detail
+    assert "docker/engine.sh" in finding.detail

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.env_file import quoted, server_variables, text, write
+from infra.converge.errors import ConvergeError
+from infra.env_file import quoted, server_variables, text, unquoted, write
 
 OUTPUTS = {
     "serverEnv": {"MODAL_ENVIRONMENT": "main", "GREETING": "it's $HOME"},
@@ -61,3 +62,10 @@ def test_the_file_is_the_users_alone_also_where_another_was(tmp_path: Path) -> N
 )
 def test_only_what_needs_quotes_has_them(value: str, written: str) -> None:
     assert quoted(value) == written
+
+
+def test_docker_gets_values_as_they_are_since_it_takes_quotes_for_a_part_of_them() -> None:
+    value = "two words, 'quoted' # and no comment"
+    assert f"\nGREETING={value}\n" in text("staging", {"GREETING": value}, {}, form=unquoted)
+    with pytest.raises(ConvergeError, match="line break"):
+        text("staging", {"GREETING": "two\nlines"}, {}, form=unquoted)

@@ -136,6 +136,7 @@ def test_what_a_server_needs_is_in_one_output(monkeypatch: pytest.MonkeyPatch) -
     )
     assert made.outputs["serverEnv"] == {
         "ALLOW_CUSTOM_PYTHON_EXECUTION_IN_WORKFLOWS": "False",
+        "CUSTOM_BLOCKS_INFERENCE_VERSION": FACTS.versions["inference"],
         "CUSTOM_BLOCKS_STARTUP_TIMEOUT_SECONDS": str(FACTS.defaults["startup_timeout_seconds"]),
         "CUSTOM_BLOCKS_STRICT_VERSION": "true",
         "CUSTOM_BLOCKS_TIMEOUT_SECONDS": "40",

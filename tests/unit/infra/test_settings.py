@@ -82,7 +82,13 @@ def test_values_have_their_types() -> None:
          "server; docs/configuration.md lists them"),
         ("serverEnv", {"CUSTOM_BLOCKS_RESULT_BYTES": "many"}, "serverEnv: CUSTOM_BLOCKS_RESULT_BYTES: 'many' must be a "
          "whole number of at least 1 (bytes)"),
-        ("serverImages", "true", "serverImages: 'true' must be false: this version builds no server images"),
+        ("serverImages", "true", "serverImages: 'true' must be one of none, cpu, gpu, both"),
+        ("serverTorch", "cuda", "serverTorch: 'cuda' must be one of cpu, default"),
+        ("serverRegistry", "ghcr.io/Acme", "serverRegistry: 'ghcr.io/Acme' must be a registry with the path in it, "
+         "such as ghcr.io/acme, in lower case, or '' (not set)"),
+        ("serverRegistry", "ghcr.io/acme", "serverRegistry: no image is built that could be pushed: set serverImages "
+         "to cpu, gpu or both"),
+        ("serverBase", "python 3.11", "serverBase: 'python 3.11' must be an image with tag or digest, or '' (not set)"),
         ("executorSecrets", {"KEY": "x"}, "executorSecrets: stands in plain text; encrypt it: pulumi config set "
          "--secret --path 'executorSecrets.KEY'"),
     ],
@@ -168,3 +174,19 @@ def test_what_is_encrypted_as_a_whole_is_left_to_the_program(tmp_path: Path) -> 
 def test_a_stack_without_a_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nowhere"]) == 1
     assert "Pulumi.nowhere.yaml can't be read" in capsys.readouterr().err
+
+
+def test_server_images_hold_the_inference_that_is_pinned_for_them() -> None:
+    assert read(serverImages="both").server_images == ("cpu", "gpu")
+    assert read(serverImages="cpu", inferenceVersion=str(FACTS.versions["inference"])).server_images == ("cpu",)
+    (problem,) = problems(serverImages="cpu", inferenceVersion="1.0.0")
+    assert problem.startswith("inferenceVersion: '1.0.0' is not that of the server images: they hold ")
+
+
+@pytest.mark.parametrize("base", ["python:3.11", "registry.example:5000/python", f"a/b:1@sha256:{'0' * 64}"])
+def test_a_base_is_any_image(base: str) -> None:
+    assert read(serverImages="cpu", serverBase=base).server_arguments["cpu"] == {"PYTHON_IMAGE": base}
+
+
+def test_without_one_the_dockerfiles_own_is_taken() -> None:
+    assert read(serverImages="both").server_arguments == {"cpu": {}, "gpu": {}}

@@ -16,9 +16,10 @@ from modal_proto import api_grpc, api_pb2
 
 from local_modal.errors import LocalModalError
 from local_modal.rpc import access
+from local_modal.rpc.objects import in_numbers
 from local_modal.runtime.policy import Policy
 from local_modal.server import ControlPlane, listening_socket, served_methods
-from local_modal.settings import Settings
+from local_modal.settings import Address, Settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -116,6 +117,44 @@ async def test_a_blob_is_reached_with_its_own_key_only(plane: ControlPlane) -> N
             assert answer.status == 200
         async with session.get(f"{base}/{key}") as answer:
             assert await answer.read() == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("http://127.0.0.1:5/blobs/a/b", "http://127.0.0.1:5/blobs/a/b"),
+        ("http://localhost:5/blobs/a/b", "http://localhost:5/blobs/a/b"),
+        ("http://nowhere.invalid:5/blobs/a/b", "http://nowhere.invalid:5/blobs/a/b"),
+        ("https://localhost.localdomain/blobs/a/b", "https://localhost.localdomain/blobs/a/b"),
+    ],
+)
+async def test_an_address_that_the_client_uploads_to_stays(given: str, taken: str) -> None:
+    assert await in_numbers(given) == taken
+
+
+async def test_a_name_that_the_client_does_not_upload_to_becomes_an_address() -> None:
+    name = socket.gethostname()
+    assert await in_numbers(f"http://{name}:5/blobs/a/b") == f"http://{socket.gethostbyname(name)}:5/blobs/a/b"
+
+
+@pytest.mark.parametrize("advertised", ["", "https://modal.example"])
+async def test_a_blobs_address_begins_with_the_one_that_the_caller_used_or_the_advertised_one(
+    tmp_path: Path, advertised: str
+) -> None:
+    """A published port: the client's port is not the one that the control plane listens on."""
+    settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache", port=0, advertised_url=Address(advertised))
+    plane = ControlPlane(settings, Policy())
+    await plane.start()
+    channel = grpclib.client.Channel("127.0.0.1", plane.plane.settings.port)
+    channel._authority = "published.example:444"
+    try:
+        request = api_pb2.BlobCreateRequest(content_length=3)
+        made = await api_grpc.ModalClientStub(channel).BlobCreate(request, metadata=token(plane))
+        expected = advertised or "http://published.example:444"
+        assert made.upload_urls.items[0].startswith(f"{expected}/blobs/{made.blob_id}/")
+    finally:
+        channel.close()
+        await plane.stop()
 
 
 def test_a_taken_port_is_said_with_what_to_do() -> None:

@@ -35,5 +35,27 @@ def test_every_wrong_value_is_named_at_once() -> None:
         assert name in str(caught.value)
 
 
+def test_an_advertised_url_is_a_whole_address() -> None:
+    given = Settings.from_env({"LOCAL_MODAL_ADVERTISED_URL": "https://modal.example:444/"}).advertised_url
+    assert given == "https://modal.example:444"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "127.0.0.1:9171",
+        "ftp://host",
+        "http://",
+        "http://host:0",
+        "http://host:x",
+        "http://host/path",
+        "http://u:p@host",
+    ],
+)
+def test_an_advertised_url_that_no_client_takes_is_refused(wrong: str) -> None:
+    with pytest.raises(LocalModalError, match=r"LOCAL_MODAL_ADVERTISED_URL=.*must be an address such as http://"):
+        Settings.from_env({"LOCAL_MODAL_ADVERTISED_URL": wrong})
+
+
 def test_the_address_for_clients_is_one_that_they_can_reach() -> None:
     assert Settings(bind="0.0.0.0", port=5).url == "http://127.0.0.1:5"  # noqa: S104

@@ -15,6 +15,8 @@ from tests.unit.test_import_boundaries import imports
 ROOT = Path(__file__).parents[3]
 LISTS = sorted((ROOT / "requirements").glob("requirements.*.txt"))
 SOURCES = sorted((ROOT / "requirements").glob("requirements.*.in"))
+IMAGES = {"requirements.server-cpu", "requirements.server-gpu"}
+"""Lists of the servers' images only, which take overrides that no package's metadata can state."""
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -52,6 +54,10 @@ def test_a_list_names_no_host_and_no_folder_of_the_machine_that_compiled_it(path
     [
         ("server", "inference-cpu", settings.INFERENCE_VERSION),
         ("server", "modal", settings.MODAL_VERSION),
+        ("server-cpu", "inference-cpu", settings.INFERENCE_VERSION),
+        ("server-cpu", "modal", settings.MODAL_VERSION),
+        ("server-gpu", "inference-gpu", settings.INFERENCE_VERSION),
+        ("server-gpu", "modal", settings.MODAL_VERSION),
         ("modal", "modal", settings.MODAL_VERSION),
         ("local-modal", "modal", settings.MODAL_VERSION),
         ("local-modal", "uv", settings.UV_VERSION),
@@ -63,16 +69,42 @@ def test_a_list_has_the_version_that_the_settings_state(name: str, package: str,
 
 
 def test_no_two_lists_pin_different_versions() -> None:
+    """But for the GPU server's, whose torch is of another CUDA, and which is installed with Modal's client only."""
     versions: dict[str, set[str]] = {}
     for path in LISTS:
+        if path.stem == "requirements.server-gpu":
+            continue
         for name, version in pins(path).items():
             versions.setdefault(name, set()).add(version)
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
 
 
-def test_one_opencv_is_installed() -> None:
-    server = pins(ROOT / "requirements" / "requirements.server.txt")
+def test_the_gpu_servers_list_goes_with_modals_client() -> None:
+    gpu, modal = (pins(ROOT / "requirements" / f"requirements.{name}.txt") for name in ("server-gpu", "modal"))
+    assert modal.items() <= gpu.items()
+
+
+@pytest.mark.parametrize("name", ["server", "server-cpu", "server-gpu"])
+def test_one_opencv_is_installed(name: str) -> None:
+    server = pins(ROOT / "requirements" / f"requirements.{name}.txt")
     assert [name for name in server if name.startswith("opencv-")] == ["opencv-contrib-python-headless"]
+
+
+def test_the_cpu_servers_list_is_the_servers_with_another_torch_and_without_cuda() -> None:
+    server, cpu = (pins(ROOT / "requirements" / f"requirements.{name}.txt") for name in ("server", "server-cpu"))
+    torch = pins(ROOT / "requirements" / "torch-cpu.txt")
+    left_out = server.keys() - cpu.keys()
+    assert cpu.items() <= server.items()
+    assert {name for name in left_out if not re.match("cuda-|nvidia-", name)} == {"torch", "torchvision", "triton"}
+    assert torch.keys() == {"torch", "torchvision"}
+    assert all(version.endswith("+cpu") for version in torch.values())
+
+
+def test_the_gpu_servers_torch_and_onnx_runtime_are_of_one_cuda() -> None:
+    gpu = pins(ROOT / "requirements" / "requirements.server-gpu.txt")
+    assert gpu["torch"] == "2.6.0"  # of CUDA 12
+    assert "nvidia-cudnn-cu12" in gpu
+    assert tuple(map(int, gpu["onnxruntime-gpu"].split(".")[:2])) <= (1, 22)
 
 
 def test_the_sources_leave_these_versions_to_the_settings() -> None:
@@ -84,23 +116,28 @@ def test_the_package_metadata_reads_the_sources() -> None:
     dynamic = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
     groups = [dynamic["dependencies"], *dynamic["optional-dependencies"].values()]
     named = sorted(file for group in groups for file in group["file"])
-    assert named == sorted(str(path.relative_to(ROOT)) for path in SOURCES)
+    assert named == sorted(str(path.relative_to(ROOT)) for path in SOURCES if path.stem not in IMAGES)
 
 
-PACKAGES = [("infra", "infra"), ("local_modal", "local-modal"), ("modal_app", "server")]
+PACKAGES = {
+    "infra": ["infra"],
+    "infra/supply_chain": ["infra", "dev"],
+    "local_modal": ["local-modal"],
+    "local_modal/testing": ["local-modal", "testing"],
+    "modal_app": ["server"],
+}
 
 
-@pytest.mark.parametrize(("package", "name"), PACKAGES)
-def test_what_a_package_imports_is_in_its_list(package: str, name: str) -> None:
-    listed = pins(ROOT / "requirements" / f"requirements.{name}.txt")
-    sources = (path.read_text("utf-8") for path in (ROOT / package).rglob("*.py"))
-    modules = {module.split(".")[0] for source in sources for _, module in imports(ast.parse(source))}
-    foreign = modules - {package} - sys.stdlib_module_names
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_a_package_imports_is_in_its_lists(package: str) -> None:
+    listed = {name for list_ in PACKAGES[package] for name in pins(ROOT / "requirements" / f"requirements.{list_}.txt")}
+    others = [ROOT / other for other in PACKAGES if other.startswith(f"{package}/")]
+    paths = (path for path in (ROOT / package).rglob("*.py") if not any(path.is_relative_to(other) for other in others))
+    modules = {module.split(".")[0] for path in paths for _, module in imports(ast.parse(path.read_text("utf-8")))}
+    foreign = modules - {package.partition("/")[0]} - sys.stdlib_module_names
     brought_by = packages_distributions()
     assert foreign
-    unlisted = [
-        module for module in foreign if not {distribution_id(d) for d in brought_by.get(module, [])} & set(listed)
-    ]
+    unlisted = [module for module in foreign if not {distribution_id(d) for d in brought_by.get(module, [])} & listed]
     assert sorted(unlisted) == []
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import select
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -126,3 +127,25 @@ def test_it_starts_from_any_folder_and_without_an_engine(account: Account) -> No
     with driver.provider(account.variables) as running:
         assert running.failures("Environment", {}) == {"name": "is required"}
         assert running.stderr == []
+
+
+NESTED = """
+import signal, sys
+from infra.modal_provider.process import Requests
+
+requests = Requests()
+
+
+def interrupt(frame, event, argument):
+    signal.raise_signal(signal.SIGINT)
+
+
+sys.settrace(interrupt)  # at every function that the handler of the first one enters
+signal.raise_signal(signal.SIGTERM)
+sys.settrace(None)
+assert requests.wait(0)
+"""
+
+
+def test_signals_that_interrupt_the_handling_of_one_another_end_it_all_the_same() -> None:
+    subprocess.run([sys.executable, "-c", NESTED], cwd=driver.ROOT, timeout=SECONDS, check=True)

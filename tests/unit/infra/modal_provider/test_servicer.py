@@ -1,4 +1,4 @@
-"""What holds for every resource: previews, secrets, errors that keep the state, and no configuration."""
+"""What holds for every resource at Modal: previews, secrets, errors that keep the state, and no configuration."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ VALID: dict[str, dict[str, Any]] = {
     "App": {"name": "one", "environment": "main", "settings": {}, "sourceHash": "one"},
 }
 IDS = {"ProxyToken": "wk-one", "ServiceUser": "one-1", "Environment": "one", "Image": "main/one:v1"}
-KINDS = pytest.mark.parametrize("kind", [resource.kind for resource in RESOURCES])
+KINDS = pytest.mark.parametrize("kind", [resource.kind for resource in RESOURCES if resource.at_modal])
 
 
 def state_of(provider: Provider, kind: str) -> State:
@@ -133,6 +133,23 @@ def test_what_the_token_may_not_see_stays_in_the_state(viewer: Provider, environ
     )
     with pytest.raises(Refused, match=r"Modal refuses this to the token in use"):
         viewer.read(state)
+
+
+@pytest.mark.parametrize("kind", ["ServiceUser", "ProxyToken"])
+def test_what_only_a_manager_may_see_is_kept_for_others_with_a_warning(
+    viewer: Provider, provider: Provider, environment: str, kind: str
+) -> None:
+    scope = {"roles": {environment: "viewer"}} if kind == "ServiceUser" else {"environments": [environment]}
+    state = provider.create(kind, {"name": "managed", **scope})
+    try:
+        read = viewer.read(state)
+        assert read is not None
+        assert (read.id, read.properties) == (state.id, state.properties)
+        assert any("taken as the state says" in line for line in viewer.engine.seen)
+        with pytest.raises(Refused, match=r"Modal refuses this to the token in use"):
+            viewer.read(State(kind, state.id, state.inputs, encode({}, ())))
+    finally:
+        provider.delete(state)
 
 
 @pytest.mark.parametrize(

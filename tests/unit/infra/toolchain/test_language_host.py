@@ -101,6 +101,32 @@ def test_it_ends_with_the_engine_and_ends_what_it_started(tmp_path: Path) -> Non
         assert wait(host)
 
 
+@pytest.mark.parametrize("also_the_engine", [False, True], ids=["the host alone", "the engine and the host"])
+def test_a_kill_leaves_no_program_running(tmp_path: Path, *, also_the_engine: bool) -> None:
+    """SIGKILL, which nobody can answer: what it had started ends all the same."""
+    executor, host_file = tmp_path / "executor.py", ROOT / "infra" / "toolchain" / "language_host.py"
+    pids = tmp_path / "pids"
+    os.mkfifo(pids)
+    executor.write_text(f"import os, time\nopen({str(pids)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n")
+    script = (
+        "import subprocess, sys\n"
+        f"p = subprocess.Popen([sys.executable, '-P', {str(host_file)!r}, {str(executor)!r}, '127.0.0.1:9'])\n"
+        "print(p.pid, flush=True)\np.wait()"
+    )
+    info = language_pb2.ProgramInfo(root_directory=str(tmp_path), program_directory=str(tmp_path), entry_point=".")
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as engine:
+        assert engine.stdout
+        host, port = (int(engine.stdout.readline()) for _ in range(2))
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = Stub(channel).Run.future(language_pb2.RunRequest(pwd=str(tmp_path), info=info))
+            program = os.pidfd_open(int(pids.read_text()))
+            if also_the_engine:
+                engine.kill()
+            os.kill(host, signal.SIGKILL)
+            assert wait(program)
+            assert call.exception() is not None
+
+
 def test_outside_a_tree_it_says_where_it_belongs(tmp_path: Path) -> None:
     process = start(tmp_path)
     _, said = process.communicate()

@@ -19,6 +19,7 @@ def test_every_layer_is_found_where_the_other_tests_of_the_jail_pass() -> None:
     found = probe()
     assert found.missing == {}
     assert set(found.active) == {ESSENTIAL, *LAYERS}
+    assert found.snapshot_proc == "its own"
     assert found.policy().layers == set(LAYERS)
 
 
@@ -58,7 +59,7 @@ def test_an_unknown_layer_is_refused() -> None:
         ("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n", "apparmor_restrict_unprivileged_userns=0"),
         ("proc/sys/kernel/unprivileged_userns_clone", "0\n", "unprivileged_userns_clone=1"),
         ("proc/sys/user/max_user_namespaces", "0\n", "max_user_namespaces=15000"),
-        (".dockerenv", "", "--security-opt seccomp=unconfined"),
+        (".dockerenv", "", "--security-opt seccomp=docker/local-modal.seccomp.json"),
         ("nothing", "", "Linux 5.14"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Five workflows with custom blocks, each in a folder: the workflow, its block, its inputs. `make example NAME=…`."""

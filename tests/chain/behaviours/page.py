@@ -1,0 +1,3 @@
+from pathlib import Path
+PAGE = Path("docs/DIFFERENCES.md")
+def page() -> str: return ""

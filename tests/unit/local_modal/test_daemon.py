@@ -1,0 +1,34 @@
+"""What a running control plane says of itself to those who look for it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from local_modal.daemon import Running
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_clients_are_given_the_advertised_address_by_whoever_asks_later(tmp_path: Path) -> None:
+    settings = {"LOCAL_MODAL_HOME": str(tmp_path), "LOCAL_MODAL_PORT": "0"}
+
+    def local_modal(*arguments: str, **more: str) -> str:
+        command = [sys.executable, "-m", "local_modal", *arguments]
+        environment = {**os.environ, **settings, **more}
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    local_modal("start", LOCAL_MODAL_ADVERTISED_URL="https://modal.example")
+    try:
+        running = Running.find(tmp_path)
+        assert running is not None
+        assert running.url.startswith("http://127.0.0.1:")
+        assert json.loads(local_modal("env", "--format", "json"))["MODAL_SERVER_URL"] == "https://modal.example"
+    finally:
+        local_modal("stop")
+
+
+def test_clients_beside_it_are_given_its_own_address() -> None:
+    assert Running(1, "http://127.0.0.1:5", 0.0).client_url == "http://127.0.0.1:5"
