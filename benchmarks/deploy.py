@@ -12,13 +12,16 @@ from benchmarks.planes import DEPLOY_SECONDS, ROOT, run
 from benchmarks.statistics import Times
 
 ROUNDS = 7
+BUILD = ROOT / "build"
+"""In the tree, which a Pulumi CLI that was built from its Go modules finds its interpreter by."""
 GOAL_SECONDS, GOAL_RATIO = 10.0, 2.5
 EMPTY_PROJECT = "name: empty\nruntime:\n  name: python\n  options:\n    virtualenv: {venv}\n"
 
 
 def main() -> int:
     """Deploys once, then times both in turn; exit status 1 if one of them failed."""
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="benchmark-", dir=BUILD) as folder:
         home = Path(folder)
         variables = {
             "LOCAL_MODAL_HOME": str(home / "modal"),

@@ -109,7 +109,7 @@ class ControlPlane:
         log_writer = LogWriter(log_store)
         autoscalers = Autoscalers(database)
         retention, function_store = Retention.from_env(), Functions(database)
-        calls = Calls(
+        known_calls = Calls(
             settings.result_ttl, CallStore(database), function_store.resolve, retention.results_mib * MIB
         )
         blobs = Blobs(settings.home / "blobs", settings.max_input_bytes, settings.blob_ttl)
@@ -130,7 +130,7 @@ class ControlPlane:
             blobs=blobs,
             logs=log_store,
             log_writer=log_writer,
-            scheduler=Scheduler(settings, calls, blobs, log_writer, run_dir, autoscalers),
+            scheduler=Scheduler(settings, known_calls, blobs, log_writer, run_dir, autoscalers),
         )
         if self.plane.environments.get(settings.environment) is None:
             self.plane.environments.create(settings.environment)

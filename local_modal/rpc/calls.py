@@ -1,6 +1,6 @@
 """Calls: inputs in, outputs out, cancel."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import google.protobuf.empty_pb2
 from modal_proto import api_pb2
@@ -12,15 +12,21 @@ from local_modal.store.functions import BoundFunction
 
 Empty = google.protobuf.empty_pb2.Empty
 
+FOLLOW_SECONDS = 50.0
+"""How long one request for a generator's values is answered; the client then asks again (s)."""
+
 
 class CallService(Service):
     """What callers do with functions."""
 
     async def FunctionMap(self, request: api_pb2.FunctionMapRequest) -> api_pb2.FunctionMapResponse:
         bound, definition = self._callable(request.function_id)
-        call = self.plane.scheduler.calls.add(
-            Call(bound, definition.app_id, request.function_call_type, request.function_call_invocation_type)
-        )
+        call = Call(bound, definition.app_id, request.function_call_type, request.function_call_invocation_type)
+        if any(definition.is_generator(item.input.method_name) for item in request.pipelined_inputs):
+            if len(request.pipelined_inputs) > 1 or call.spawned:
+                invalid("a generator has one caller, who waits for it")
+            call.chunks = []
+        self.plane.scheduler.calls.add(call)
         entries = self._submit(call, definition, request.pipelined_inputs)
         return api_pb2.FunctionMapResponse(
             function_call_id=call.call_id,
@@ -34,6 +40,8 @@ class CallService(Service):
     async def FunctionPutInputs(self, request: api_pb2.FunctionPutInputsRequest) -> api_pb2.FunctionPutInputsResponse:
         call = self._call(request.function_call_id)
         _, definition = self._callable(call.function.bound_id)
+        if call.chunks is not None or any(definition.is_generator(item.input.method_name) for item in request.inputs):
+            invalid("a generator has one input, which its call begins with")
         entries = self._submit(call, definition, request.inputs)
         return api_pb2.FunctionPutInputsResponse(inputs=self._receipts(entries))
 
@@ -68,8 +76,26 @@ class CallService(Service):
         self.app(call.app_id)
         response = await call.wait_outputs(request)
         if request.clear_on_success and response.outputs and not call.unfinished and not self._may_retry(call):
-            self.plane.scheduler.calls.forget(call)
+            call.fetched = True
+            self._forget(call)
         return response
+
+    async def FunctionCallGetDataOut(
+        self, request: api_pb2.FunctionCallGetDataRequest
+    ) -> AsyncIterator[api_pb2.DataChunk]:
+        call = self._call(request.function_call_id)
+        if call.chunks is None:
+            invalid("this call is none of a generator")
+        try:
+            async for chunk in call.follow(request.last_index, FOLLOW_SECONDS):
+                yield chunk
+        finally:
+            self._forget(call)
+
+    def _forget(self, call: Call) -> None:
+        """Once its caller has its outputs, and all that its generator yielded."""
+        if call.fetched and (call.chunks is None or call.followed):
+            self.plane.scheduler.calls.forget(call)
 
     async def FunctionCallCancel(self, request: api_pb2.FunctionCallCancelRequest) -> Empty:
         call = self._call(request.function_call_id)

@@ -34,6 +34,10 @@ class ContainerService(Service):
         self.plane.scheduler.put_outputs(self.task, request.outputs)
         return Empty()
 
+    async def FunctionCallPutDataOut(self, request: api_pb2.FunctionCallPutDataRequest) -> Empty:
+        self.plane.scheduler.put_data(self.task, request.function_call_id, request.data_chunks)
+        return Empty()
+
     async def TaskResult(self, request: api_pb2.TaskResultRequest) -> Empty:
         self.plane.scheduler.task_result(self.task, request.result)
         return Empty()

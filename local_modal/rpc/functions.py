@@ -65,7 +65,6 @@ class FunctionService(Service):
                 )
             ),
             "dynamic batching": bool(definition.batch_max_size),
-            "a generator": definition.function_type == api_pb2.Function.FUNCTION_TYPE_GENERATOR,
         }
         if wanted := [name for name, given in unserved.items() if given]:
             invalid(f"{definition.function_name}: local Modal doesn't serve {', '.join(wanted)}")

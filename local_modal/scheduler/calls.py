@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from modal_proto import api_pb2
@@ -12,7 +12,7 @@ from local_modal.scheduler import results
 from local_modal.store.calls import CallStore, StoredCall, StoredInput
 from local_modal.store.functions import BoundFunction
 
-RESTARTED = "local Modal was restarted while the call ran"
+RESTARTED = "local Modal was stopped or restarted while the call ran"
 
 
 @dataclass(eq=False)
@@ -44,6 +44,12 @@ class Call:
     created_at: float = field(default_factory=time.time)
     finished_at: float = 0.0
     cancelled: bool = False
+    chunks: "list[api_pb2.DataChunk] | None" = None
+    """What its generator yielded, in order; None for a call of anything else."""
+    fetched: bool = False
+    """Its caller has its outputs."""
+    followed: bool = False
+    """Its caller has everything that its generator yielded."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, items: Iterable[api_pb2.FunctionPutInputsItem]) -> list[Input]:
@@ -71,6 +77,28 @@ class Call:
         if not self.unfinished:
             self.finished_at = time.monotonic()
         self._changed.set()
+
+    def add_chunk(self, chunk: api_pb2.DataChunk) -> None:
+        """Take the generator's next value; one that is there already is passed over."""
+        assert self.chunks is not None  # noqa: S101 - who calls has looked
+        if chunk.index == len(self.chunks) + 1:
+            self.chunks.append(chunk)
+            self._changed.set()
+
+    async def follow(self, last_index: int, seconds: float) -> AsyncIterator[api_pb2.DataChunk]:
+        """What the generator yields after an index, as it comes; open for so long, since clients ask again at once."""
+        assert self.chunks is not None  # noqa: S101 - who calls has looked
+        end = time.monotonic() + seconds
+        while True:
+            while last_index < len(self.chunks):
+                yield self.chunks[last_index]
+                last_index += 1
+            self.followed = not self.unfinished
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), end - time.monotonic())
+            except TimeoutError:
+                return
 
     async def wait_outputs(self, request: api_pb2.FunctionGetOutputsRequest) -> api_pb2.FunctionGetOutputsResponse:
         """The outputs that the request asks for, as soon as there is one, or none when its timeout is over.

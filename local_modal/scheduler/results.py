@@ -1,5 +1,8 @@
 """What the control plane answers for a container, and what it lets through of a container's own answer."""
 
+from collections.abc import Sized
+
+from google.protobuf.message import DecodeError
 from modal_proto import api_pb2
 
 from local_modal.errors import LocalModalError
@@ -11,6 +14,10 @@ CONTAINER_STATUSES = frozenset(
 """The statuses that a container may report; the others are the control plane's to say."""
 MAX_TEXT = 64 << 10
 """Longest exception text or traceback passed on (characters)."""
+
+
+MAX_CHUNKS = 100_000
+"""Values of one generator: each is kept until its caller has it (count)."""
 
 
 class ForgedResultError(LocalModalError):
@@ -77,6 +84,45 @@ def checked(
         passed.serialized_tb, passed.tb_line_cache = result.serialized_tb, result.tb_line_cache
         return passed, data_format
     return passed, allowed_formats[0] if allowed_formats else api_pb2.DATA_FORMAT_CBOR
+
+
+def check_chunk(chunk: api_pb2.DataChunk, allowed_formats: list[int], count: int) -> None:
+    """A value that a generator yielded; `count`: how many came before it.
+
+    Raises:
+        ForgedResultError: a format or a form that its definition doesn't allow, or one too many.
+    """
+    allowed = [kind for kind in allowed_formats if kind != api_pb2.DATA_FORMAT_GENERATOR_DONE]
+    if chunk.data_format not in allowed:
+        names = ", ".join(map(_format_name, allowed)) or "none"
+        raise ForgedResultError(
+            f"the container yielded in the format {_format_name(chunk.data_format)}; its definition allows {names}"
+        )
+    if chunk.WhichOneof("data_oneof") == "data_blob_id":
+        raise ForgedResultError("the container yielded a blob")
+    if not 0 < chunk.index <= count + 1:
+        raise ForgedResultError(f"the container yielded value {chunk.index} after {count}")
+    if count >= MAX_CHUNKS:
+        raise ForgedResultError(f"the container yielded more than {MAX_CHUNKS} values")
+
+
+def check_end(result: api_pb2.GenericResult, data_format: int, chunks: Sized | None) -> None:
+    """The end of a generator, and of nothing else: its caller waits until it has as many values as the end says.
+
+    Raises:
+        ForgedResultError: a number of values that isn't theirs, or another answer than a generator's.
+    """
+    is_end = data_format == api_pb2.DATA_FORMAT_GENERATOR_DONE
+    if is_end != (chunks is not None):
+        raise ForgedResultError(f"the container answered {'as' if is_end else 'unlike'} a generator")
+    if chunks is None:
+        return
+    try:
+        total = api_pb2.GeneratorDone.FromString(result.data).items_total
+    except DecodeError:
+        total = -1
+    if total != len(chunks):
+        raise ForgedResultError(f"a generator yielded {len(chunks)} values and says that it was {total}")
 
 
 def _format_name(data_format: int) -> str:

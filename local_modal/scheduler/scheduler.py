@@ -12,7 +12,7 @@ from modal_proto import api_pb2
 
 from local_modal.runtime.zygote import LaunchSpec
 from local_modal.scheduler import results
-from local_modal.scheduler.calls import Call, Calls, Input
+from local_modal.scheduler.calls import RESTARTED, Call, Calls, Input
 from local_modal.scheduler.host import Capacity
 from local_modal.scheduler.logs import LogWriter
 from local_modal.scheduler.pool import STOPPED, Pool
@@ -136,7 +136,10 @@ class Scheduler:
         await asyncio.gather(*(pool.close() for pool in pools))
 
     async def close(self) -> None:
-        """End every container."""
+        """End every container; callers who wait are told why before their connections end."""
+        for call in self.calls.running():
+            for entry in list(call.inputs.values()):
+                self.finish(entry, results.internal_failure(RESTARTED))
         pools = [*self._pools.values(), *self._retired]
         self._pools, self._retired = {}, set()
         await asyncio.gather(*(pool.close() for pool in pools), return_exceptions=True)
@@ -213,10 +216,33 @@ class Scheduler:
                 result, data_format = results.checked(
                     item.result, item.data_format, formats, self.settings.max_output_bytes
                 )
+                if result.status == results.Result.GENERIC_STATUS_SUCCESS:
+                    results.check_end(result, data_format, entry.call.chunks)
             except ForgedResultError as forged:
                 log.warning("container %s: %s", task.task_id, forged)
                 result, data_format = results.refused(str(forged)), api_pb2.DATA_FORMAT_CBOR
             self.finish(entry, result, data_format, task, item.input_started_at)
+
+    def put_data(self, task: Task, call_id: str, chunks: Iterable[api_pb2.DataChunk]) -> None:
+        """Take what a generator yielded.
+
+        Raises:
+            LocalModalError: for a call that isn't the container's, and for what its definition doesn't allow: the call
+                has that as its answer.
+        """
+        entry = next((entry for entry in task.running.values() if entry.call.call_id == call_id), None)
+        if entry is None or entry.call.chunks is None:
+            raise ForgedResultError(f"{call_id[:64]!r} is no call of a generator of this container")
+        formats = task.definition.output_formats(entry.payload.method_name)
+        try:
+            for chunk in chunks:
+                results.check_chunk(chunk, formats, len(entry.call.chunks))
+                if not entry.done:
+                    entry.call.add_chunk(chunk)
+        except ForgedResultError as forged:
+            log.warning("container %s: %s", task.task_id, forged)
+            self.finish(entry, results.refused(str(forged)), api_pb2.DATA_FORMAT_CBOR, task)
+            raise
 
     def task_result(self, task: Task, result: api_pb2.GenericResult) -> None:
         """A container says why it can't start: text only, since pickles of it would be run by callers.

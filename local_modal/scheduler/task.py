@@ -194,6 +194,12 @@ class Definition:
         settings = self.function.autoscaler_settings
         return float(settings.scaledown_window or self.function.task_idle_timeout_secs or 60)
 
+    def is_generator(self, method: str) -> bool:
+        """Whether the function, or the method of a class, yields its results."""
+        methods = self.function.method_definitions
+        kind = methods[method].function_type if method in methods else self.function.function_type
+        return kind == api_pb2.Function.FUNCTION_TYPE_GENERATOR
+
     def output_formats(self, method: str) -> list[int]:
         """The formats in which the function, or the method of a class, may answer."""
         methods = self.function.method_definitions

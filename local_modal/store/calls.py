@@ -1,4 +1,4 @@
-"""Spawned calls and their results, which outlive the control plane that ran them: whoever has the call's id gets them."""
+"""Spawned calls and their results, which outlive the control plane that ran them: whoever has a call's id gets them."""
 
 import time
 from collections.abc import Iterable

@@ -4,6 +4,7 @@ Exceptions are objects of the user's classes: asking one for its message runs co
 until the container's limit, or lie. None of it reaches the caller as anything but bounded text.
 """
 
+import re
 import traceback
 from collections.abc import Iterator
 
@@ -16,14 +17,16 @@ from modal_app.sandbox.block import SOURCE_FILE, code_lines, lines_before_code
 from modal_app.sandbox.output import printable
 from modal_app.settings import Limits
 
+_LINE = re.compile(r"\bline (\d+)")
+
 
 def describe(error: BaseException, stage: Stage, code: PythonCode, limits: Limits) -> Failure:
     """The failure that `error`, raised by the engine or by user code at `stage`, amounts to."""
     original = _original(error)
-    if isinstance(original, DynamicBlockError):
+    place = _Place(code, limits)
+    if isinstance(original, DynamicBlockError) and not place.frames(original):
         message = printable(original.public_message)[: limits.message_chars]
         return Failure(stage, (RaisedError("DynamicBlockError", message),), _missing(code, original))
-    place = _Place(code, limits)
     chain = [place.describe(link, cause) for link, cause in _chain(original)]
     return Failure(stage, tuple(reversed(chain)))
 
@@ -64,12 +67,18 @@ class _Place:
         self.limits = limits
 
     def describe(self, error: BaseException, cause: bool) -> RaisedError:
-        frames = self.frames(error)
-        message = _text(error)
-        if isinstance(error, SyntaxError) and error.filename == SOURCE_FILE and error.lineno:
-            frames = (Frame(max(1, error.lineno - self.before), "<module>"),)
-            message = str(error.msg)
+        frames, message = self.frames(error), None
+        if not frames and isinstance(error, SyntaxError) and error.filename == SOURCE_FILE and error.lineno:
+            frames, message = self.syntax_error(error, error.lineno - self.before)
+        message = _text(error) if message is None else message
         return RaisedError(_type_name(error), message[: self.limits.message_chars], frames, cause)
+
+    def syntax_error(self, error: SyntaxError, line: int) -> tuple[tuple[Frame, ...], str]:
+        """Where the code doesn't compile, and why; nothing of it has run, so there are no frames."""
+        message = _LINE.sub(lambda found: f"line {int(found[1]) - self.before}", str(error.msg))
+        if line < 1:
+            return (), f"{error.msg} (in the block's imports)"
+        return (Frame(line, "<module>"),), message
 
     def frames(self, error: BaseException) -> tuple[Frame, ...]:
         found = [

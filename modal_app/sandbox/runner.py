@@ -25,6 +25,7 @@ from modal_app.sandbox.block import load_block, place_in_workflow
 from modal_app.sandbox.failures import describe
 from modal_app.sandbox.output import Printed, capture, printable
 from modal_app.sandbox.randomness import reseed
+from modal_app.sandbox.result import as_engine_takes
 from modal_app.settings import Limits
 
 
@@ -91,7 +92,7 @@ class _Call:
         with self.observed():
             result = block.run(**self.request["inputs"])
         self.stage = "result"
-        return encode_value(result, self.limits)
+        return encode_value(as_engine_takes(result), self.limits)
 
     @contextmanager
     def observed(self) -> Iterator[None]:

@@ -118,8 +118,9 @@ class Server:
             raise AssertionError(f"the server gave no answer within {seconds} s")
         try:
             return self._connection.recv()
-        except EOFError:
-            raise ServerDiedError(f"the server died:\n{self._process.communicate()[1]}") from None
+        except (EOFError, ConnectionResetError):
+            assert self._process.stderr is not None
+            raise ServerDiedError(f"the server died:\n{self._process.stderr.read()}") from None
 
     def close(self) -> None:
         """Ends the process."""

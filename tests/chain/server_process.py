@@ -58,10 +58,15 @@ def _run(workflow: dict[str, Any], workspace: str | None, parameters: dict[str, 
         None if results is None else [{name: _sendable(value) for name, value in each.items()} for each in results],
         failure,
         time.monotonic() - begin,
-        printed.getvalue(),
+        _text(printed),
         session.output_streams.snapshot(),
         session.debug_traces.snapshot(),
     )
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 def _sendable(value: Any) -> Any:
@@ -73,10 +78,11 @@ def _sendable(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _captured() -> Iterator[io.StringIO]:
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-        yield text
+def _captured() -> Iterator[io.TextIOWrapper]:
+    """A stream as a server has it: of bytes, in UTF-8."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="", write_through=True)
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        yield stream
 
 
 def _describe(error: BaseException) -> Failure:

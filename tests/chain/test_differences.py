@@ -45,6 +45,10 @@ def test_it_is_as_in_local_execution_or_differs_as_listed(
 ) -> None:
     remote = outcome(server.run(behaviour.workflow, **behaviour.inputs))
     found = differences(local.outcome(behaviour), remote)
+    import json, os  # DUMP
+    if os.environ.get("DUMP"):  # DUMP
+        with open(os.environ["DUMP"], "a") as f:  # DUMP
+            f.write(json.dumps([behaviour.name, {k: [repr(v[0])[:400], repr(v[1])[:400]] for k, v in found.items()}]) + "\n")  # DUMP
     shown = "\n".join(f"{aspect}:\n  local   {here!r}\n  sandbox {there!r}" for aspect, (here, there) in found.items())
     assert set(found) == behaviour.differs, shown
 

@@ -41,8 +41,14 @@ class Box:
 
     @modal.method()
     def sleep(self, seconds):
+        print("asleep")
         time.sleep(seconds)
         return self.name
+
+
+@app.function(image=modal.Image.debian_slim(python_version="3.11"), timeout=60)
+def double(number):
+    return number * 2
 """
 
 
@@ -176,12 +182,57 @@ def test_status_names_the_active_layers(own: LocalModal) -> None:
     assert own.run("status").returncode == 0
 
 
-def test_handles_made_before_a_restart_work_after_it(own: LocalModal, client: modal.Client) -> None:
-    handle = box(client, "before")
-    assert handle.sleep.remote(0) == "before"
-    own.run("stop")
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_handles_made_before_a_restart_work_after_it(own: LocalModal, client: modal.Client, how: str) -> None:
+    method = box(client, "before").sleep
+    function = modal.Function.from_name("survives", "double", environment_name="main", client=client)
+    assert (method.remote(0), function.remote(4)) == ("before", 8)
+    call, many = function.spawn(21), function.experimental_spawn_map([1, 2, 3])
+    assert (call.get(timeout=40), list(many.iter())) == (42, [2, 4, 6])
+    restart(own, how)
+    assert (method.remote(0), function.remote(5)) == ("before", 10)
+    assert (call.get(timeout=20), list(many.iter(start=1))) == (42, [4, 6])
+    assert modal.FunctionCall.from_id(call.object_id, client=client).get(timeout=20) == 42
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_a_call_in_flight_during_a_restart_fails_as_modals_own_error(
+    own: LocalModal, client: modal.Client, how: str
+) -> None:
+    spawned, waited_for = box(client, "a").sleep, box(client, "b").sleep
+    call = spawned.spawn(60)
+    with ThreadPoolExecutor(2) as threads:
+        fetched = threads.submit(call.get)
+        answered = threads.submit(waited_for.remote, 60)
+        wait_until_running(own, 2)
+        restart(own, how)
+        for future in (fetched, answered):
+            error = future.exception(timeout=50)
+            assert isinstance(error, modal.exception.Error), repr(error)
+    with pytest.raises(modal.exception.InternalFailure, match="restarted"):
+        call.get(timeout=20)
+    assert box(client, "c").sleep.remote(0) == "c"
+
+
+def restart(own: LocalModal, how: str) -> None:
+    if how == "killed":
+        pid = pid_of(own)
+        os.kill(pid, signal.SIGKILL)
+        wait_until_gone([pid])
+    else:
+        own.run("stop")
     own.start()
-    assert handle.sleep.remote(0) == "before"
+
+
+def wait_until_running(own: LocalModal, inputs: int) -> None:
+    """Until so many inputs are with containers: each says so in the log of its app."""
+    end = time.monotonic() + 40
+    while time.monotonic() < end:
+        with closing(sqlite3.connect(own.home / "store.sqlite3")) as store:
+            (count,) = store.execute("SELECT count(DISTINCT task_id) FROM logs WHERE data LIKE '%asleep%'").fetchone()
+        if count >= inputs:
+            return
+    raise AssertionError("the containers did not start")
 
 
 def test_stopping_leaves_no_process_and_no_folder(own: LocalModal, client: modal.Client) -> None:
@@ -206,7 +257,7 @@ def test_killing_the_control_plane_takes_every_container_with_it(own: LocalModal
     assert own.status()["running"] is False
     own.start()
     assert box(client, "b").sleep.remote(0) == "b"
-    with pytest.raises(modal.exception.NotFoundError, match="restarted"):
+    with pytest.raises(modal.exception.InternalFailure, match="restarted"):
         call.get(timeout=20)
 
 

@@ -30,6 +30,7 @@ def test_its_targets_modules_and_scripts_exist(block: Block) -> None:
     modules = [name for name in re.findall(r"python -m ([\w.]+)", block.text) if name.startswith(OWN)]
     assert [name for name in modules if find_spec(name) is None] == []
     scripts = re.findall(r"(?:^|\()((?:\.ci|docker|requirements)/[\w.-]+)", block.text, re.MULTILINE)
+    scripts += re.findall(r"(?:tests|docs)/[\w./-]*\w", block.marker)
     assert [name for name in scripts if not (ROOT / name).exists()] == []
 
 

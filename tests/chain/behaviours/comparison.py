@@ -50,11 +50,14 @@ def differences(local: Outcome, remote: Outcome) -> dict[Aspect, tuple[Any, Any]
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Equal in type and value, all the way down; images by their pixels and where they come from."""
+    """Equal in type and value, all the way down; images by their pixels and where they come from.
+
+    The property `video_metadata` of an image without any makes some up, with the time of asking.
+    """
     if type(left) is not type(right):
         return False
     if isinstance(left, WorkflowImageData):
-        names = ("numpy_image", "parent_metadata", "workflow_root_ancestor_metadata", "video_metadata")
+        names = ("numpy_image", "parent_metadata", "workflow_root_ancestor_metadata", "_video_metadata")
         return all(same(getattr(left, name), getattr(right, name)) for name in names)
     if isinstance(left, Batch):
         return left.indices == right.indices and equal(list(left), list(right))

@@ -80,6 +80,8 @@ PAINTED = workflow(
     {"image": IMAGE},
 )
 
+QUIET = "import warnings\nwarnings.filterwarnings('ignore', 'coroutine .* was never awaited')\n"
+
 ROWS = (
     returning("None", "None"),
     returning("a list", "[{'value': 1}]"),
@@ -96,7 +98,7 @@ ROWS = (
     returning("a dict of a class of its own", "Mine(value=1)", "class Mine(dict):\n    pass\n"),
     block("no return statement", "def run(self):\n    pass\n"),
     block("a generator function", "def run(self):\n    yield {'value': 1}\n"),
-    block("an async run function", "async def run(self):\n    return {'value': 1}\n"),
+    block("an async run function", QUIET + "async def run(self):\n    return {'value': 1}\n"),
     block("an async generator", "async def run(self):\n    yield {'value': 1}\n"),
     block("asyncio.run", "import asyncio\nasync def work():\n    await asyncio.sleep(0)\n    return 3\n"
           "def run(self):\n    return {'value': asyncio.run(work())}\n"),

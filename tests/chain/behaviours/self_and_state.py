@@ -58,7 +58,7 @@ ROWS = (
     block("attributes of self",
           """
           def run(self):
-              names = sorted(n for n in dir(self) if not n.startswith("__"))
+              names = sorted(n for n in dir(self) if not n.startswith(("__", "_sync_")))
               return {"value": [names, type(self).__name__.split("[")[0], type(self).__mro__[1].__name__]}
           """),
     block("the attributes of its instance",

@@ -1,12 +1,16 @@
 """Waiting for outputs."""
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from modal_proto import api_pb2
 
 from local_modal.scheduler import results
 from local_modal.scheduler.calls import Call, Calls, Input
+from local_modal.store.calls import CallStore
+from local_modal.store.database import Database
 from local_modal.store.functions import BoundFunction
 
 FUNCTION = BoundFunction("fu-bound", "fu-base", b"")
@@ -76,8 +80,29 @@ def test_arguments_are_let_go_when_their_output_is_there() -> None:
     assert not entry.payload.args
 
 
-def test_finished_calls_go_when_their_time_is_over() -> None:
-    calls = Calls(result_ttl=0)
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+def calls_of(database: Database, *, ttl: float = 3600, max_bytes: int = 1 << 20) -> Calls:
+    """As a control plane makes them at its start."""
+    return Calls(
+        ttl, CallStore(database), lambda bound_id: FUNCTION if bound_id == FUNCTION.bound_id else None, max_bytes
+    )
+
+
+def spawn(calls: Calls, inputs: int = 1) -> tuple[Call, list[Input]]:
+    call = calls.add(
+        Call(FUNCTION, "ap-1", api_pb2.FUNCTION_CALL_TYPE_MAP, api_pb2.FUNCTION_CALL_INVOCATION_TYPE_ASYNC)
+    )
+    return call, calls.add_inputs(call, [api_pb2.FunctionPutInputsItem(idx=index) for index in range(inputs)])
+
+
+def test_finished_calls_go_when_their_time_is_over(database: Database) -> None:
+    calls = calls_of(database, ttl=0)
     call, (entry,) = make_call()
     calls.add(call)
     calls.add(make_call()[0])
@@ -85,3 +110,44 @@ def test_finished_calls_go_when_their_time_is_over() -> None:
     finish(call, entry)
     calls.add(make_call()[0])
     assert calls.get(call.call_id) is None
+
+
+async def test_a_spawned_calls_results_outlive_the_control_plane(database: Database) -> None:
+    calls = calls_of(database)
+    call, entries = spawn(calls, 3)
+    done = api_pb2.FunctionGetOutputsItem(result=api_pb2.GenericResult(status=1, data=b"kept"))
+    calls.finish(entries[1], done)
+    again = calls_of(database).get(call.call_id)
+    assert again is not None
+    assert again.function == FUNCTION
+    response = await again.wait_outputs(request(timeout=0.0))
+    failed = api_pb2.GenericResult.GENERIC_STATUS_INTERNAL_FAILURE
+    outputs = {item.idx: (item.result.status, item.result.data) for item in response.outputs}
+    assert outputs == {0: (failed, b""), 1: (1, b"kept"), 2: (failed, b"")}
+    assert "restarted" in response.outputs[0].result.exception
+
+
+def test_a_call_that_someone_waited_for_is_not_kept(database: Database) -> None:
+    calls = calls_of(database)
+    call = calls.add(make_call()[0])
+    assert calls_of(database).get(call.call_id) is None
+
+
+def test_results_beyond_the_room_for_them_go_the_oldest_first(database: Database) -> None:
+    calls = calls_of(database, max_bytes=3000)
+    spawned = []
+    for _ in range(4):
+        call, (entry,) = spawn(calls)
+        calls.finish(entry, api_pb2.FunctionGetOutputsItem(result=api_pb2.GenericResult(status=1, data=b"x" * 1000)))
+        spawned.append(call.call_id)
+    spawn(calls)
+    assert [calls.get(call_id) is not None for call_id in spawned] == [False, False, True, True]
+
+
+def test_kept_results_go_when_their_time_is_over(database: Database) -> None:
+    call, (entry,) = spawn(calls := calls_of(database))
+    calls.finish(entry, api_pb2.FunctionGetOutputsItem())
+    later = calls_of(database, ttl=0)
+    spawn(later)
+    assert later.get(call.call_id) is None
+    assert [row["call_id"] for row in database.all("SELECT call_id FROM inputs")] != [call.call_id]
