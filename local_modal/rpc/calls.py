@@ -6,7 +6,7 @@ import google.protobuf.empty_pb2
 from modal_proto import api_pb2
 
 from local_modal.rpc.service import Service, conflict, invalid, not_found
-from local_modal.scheduler.calls import Call, Input
+from local_modal.scheduler.calls import Call, Input, attempt_of
 from local_modal.scheduler.task import Definition
 from local_modal.store.functions import BoundFunction
 
@@ -22,6 +22,7 @@ class CallService(Service):
     async def FunctionMap(self, request: api_pb2.FunctionMapRequest) -> api_pb2.FunctionMapResponse:
         bound, definition = self._callable(request.function_id)
         call = Call(bound, definition.app_id, request.function_call_type, request.function_call_invocation_type)
+        call.retries = definition.function.retry_policy.retries
         if any(definition.is_generator(item.input.method_name) for item in request.pipelined_inputs):
             if len(request.pipelined_inputs) > 1 or call.spawned:
                 invalid("a generator has one caller, who waits for it")
@@ -33,7 +34,7 @@ class CallService(Service):
             function_call_jwt=call.call_id,
             pipelined_inputs=self._receipts(entries),
             retry_policy=definition.function.retry_policy,
-            sync_client_retries_enabled=True,
+            sync_client_retries_enabled=call.retries > 0,
             max_inputs_outstanding=1000,
         )
 
@@ -56,12 +57,12 @@ class CallService(Service):
         _, definition = self._callable(call.function.bound_id)
         jwts = []
         for item in request.inputs:
-            entry = call.inputs.get(item.input_jwt.partition(":")[0]) or not_found("no such input")
+            entry = call.inputs.get(attempt_of(item.input_jwt)[0]) or not_found("no such input")
             if not entry.done or entry.retries >= definition.function.retry_policy.retries:
                 conflict("this input can't be retried")
             self._check(item.input)
             self.plane.scheduler.retry(definition, entry, item.input)
-            jwts.append(_jwt(entry))
+            jwts.append(entry.attempt)
         return api_pb2.FunctionRetryInputsResponse(input_jwts=jwts)
 
     async def FunctionGetOutputs(
@@ -143,11 +144,6 @@ class CallService(Service):
 
     def _receipts(self, entries: list[Input]) -> list[api_pb2.FunctionPutInputsResponseItem]:
         return [
-            api_pb2.FunctionPutInputsResponseItem(idx=entry.index, input_id=entry.input_id, input_jwt=_jwt(entry))
+            api_pb2.FunctionPutInputsResponseItem(idx=entry.index, input_id=entry.input_id, input_jwt=entry.attempt)
             for entry in entries
         ]
-
-
-def _jwt(entry: Input) -> str:
-    """Names one attempt of an input, so that a caller who retries gets the new attempt's output."""
-    return f"{entry.input_id}:{entry.retries}"

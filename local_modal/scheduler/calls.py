@@ -1,12 +1,15 @@
 """Calls as their callers see them: inputs, outputs, and waiting for what is not there yet."""
 
 import asyncio
+import base64
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from modal_proto import api_pb2
 
+from local_modal.errors import LocalModalError
 from local_modal.ids import new_id
 from local_modal.scheduler import results
 from local_modal.store.calls import CallStore, StoredCall, StoredInput
@@ -29,6 +32,29 @@ class Input:
     """How often the caller sent it again."""
     done: bool = False
 
+    @property
+    def attempt(self) -> str:
+        """Names one attempt of the input, so that a caller who retries gets the new attempt's output.
+
+        An unsigned JWT, since the client reads the index out of it (modal's `_utils/jwt_utils.py`).
+        """
+        parts = {"alg": "none", "typ": "JWT"}, {"idx": self.index, "input_id": self.input_id, "retry": self.retries}
+        encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
+        return ".".join([*encoded, ""])
+
+
+def attempt_of(name: str) -> tuple[str, int]:
+    """The input id and the retry count in an attempt's name.
+
+    Raises:
+        LocalModalError: it is none.
+    """
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(name.split(".")[1] + "=="))
+        return str(payload["input_id"]), int(payload["retry"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise LocalModalError(f"{name[:64]!r} names no attempt of an input") from error
+
 
 @dataclass(eq=False)
 class Call:
@@ -46,6 +72,8 @@ class Call:
     cancelled: bool = False
     chunks: "list[api_pb2.DataChunk] | None" = None
     """What its generator yielded, in order; None for a call of anything else."""
+    retries: int = 0
+    """How often its caller may send a failed input again."""
     fetched: bool = False
     """Its caller has its outputs."""
     followed: bool = False
@@ -121,14 +149,14 @@ class Call:
         last = int(request.last_entry_id.partition("-")[0] or 0) if request.last_entry_id else 0
         first = request.start_idx if request.HasField("start_idx") else 0
         final = request.end_idx if request.HasField("end_idx") else None
-        jwts = set(request.input_jwts)
+        attempts = set(map(attempt_of, request.input_jwts))
         found = [
             (entry, item)
             for entry, item in enumerate(self.outputs, 1)
             if entry > last
             and item.idx >= first
             and (final is None or item.idx <= final)
-            and (not jwts or f"{item.input_id}:{item.retry_count}" in jwts)
+            and (not attempts or (item.input_id, item.retry_count) in attempts)
         ]
         return found[: request.max_values] if request.max_values else found
 

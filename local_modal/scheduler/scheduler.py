@@ -282,6 +282,8 @@ class Scheduler:
                 task.timers["exit"] = asyncio.get_running_loop().call_later(self.settings.exit_grace, task.kill)
         if entry.done:
             return
+        if 0 < entry.call.retries <= entry.retries:
+            result = results.final(result)
         self.calls.finish(
             entry,
             api_pb2.FunctionGetOutputsItem(

@@ -24,12 +24,13 @@ class Tee:
 
     def write(self, text: str) -> int:
         """As of any text stream."""
+        written = self._stream.write(text)
         if len(text) > self._room:
             self._cut = True
         if self._room:
             self._kept.append(text[: self._room])
             self._room -= len(self._kept[-1])
-        return self._stream.write(text)
+        return written
 
     def text(self) -> str:
         """What was kept, with a note if that isn't all."""

@@ -7,12 +7,12 @@ from tests.chain.behaviours import code, errors, leaving, machine, results, self
 from tests.chain.behaviours.row import Behaviour
 
 FAMILIES: dict[str, tuple[Behaviour, ...]] = {
-    "The block and its state": self_and_state.ROWS,
-    "Code": code.ROWS,
-    "Results": results.ROWS,
+    "What a block has of itself": self_and_state.ROWS,
+    "How code may look": code.ROWS,
+    "What a block returns": results.ROWS,
     "Streams and logs": streams.ROWS,
     "Exceptions": errors.ROWS,
-    "Leaving": leaving.ROWS,
+    "Ways of leaving": leaving.ROWS,
     "The machine": machine.ROWS,
 }
 BEHAVIOURS: tuple[Behaviour, ...] = tuple(row for rows in FAMILIES.values() for row in rows)

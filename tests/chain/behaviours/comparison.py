@@ -42,11 +42,7 @@ def differences(local: Outcome, remote: Outcome) -> dict[Aspect, tuple[Any, Any]
     """Each aspect in which they differ, with both values; where the outcomes do, nothing else is comparable."""
     if local["outcome"] != remote["outcome"]:
         return {"outcome": (local, remote)}
-    return {
-        aspect: (local[aspect], remote[aspect])
-        for aspect in local
-        if not equal(local[aspect], remote[aspect])
-    }
+    return {aspect: (local[aspect], remote[aspect]) for aspect in local if not equal(local[aspect], remote[aspect])}
 
 
 def equal(left: Any, right: Any) -> bool:

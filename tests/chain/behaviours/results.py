@@ -1,11 +1,10 @@
 """What a run function may return, and what becomes of its inputs."""
 
-from typing import Any
-
 import numpy as np
 import supervision as sv
 
-from tests.chain.behaviours.row import Behaviour, block
+from tests.chain.behaviours import reasons
+from tests.chain.behaviours.row import Behaviour, block, differing, giving, returning
 from tests.chain.workflows import IMAGE, PARAMETER, single, workflow
 from tests.chain.workflows import block as definition
 
@@ -19,16 +18,6 @@ FOUND = sv.Detections(
 )
 
 
-def returning(name: str, expression: str, before: str = "", **more: Any) -> Behaviour:
-    """A row whose run function returns `expression`."""
-    return block(name, f"{before}def run(self):\n    return {expression}\n", **more)
-
-
-def giving(name: str, expression: str, before: str = "", **more: Any) -> Behaviour:
-    """A row whose output `value` is `expression`."""
-    return returning(name, f"{{'value': {expression}}}", before, **more)
-
-
 SPLIT = definition(
     "Split",
     """
@@ -36,11 +25,18 @@ SPLIT = definition(
         halves = np.hsplit(image.numpy_image, 2)
         return [{"half": WorkflowImageData.copy_and_replace(image, numpy_image=half)} for half in halves]
     """,
-    ("image",), ("half",), manifest={"output_dimensionality_offset": 1},
+    ("image",),
+    ("half",),
+    manifest={"output_dimensionality_offset": 1},
 )
-WIDTH = definition("Width", "def run(self, half):\n    return {'width': half.numpy_image.shape[1]}\n", ("half",), ("width",))
+WIDTH = definition(
+    "Width", "def run(self, half):\n    return {'width': half.numpy_image.shape[1]}\n", ("half",), ("width",)
+)
 JOIN = definition(
-    "Join", "def run(self, widths):\n    return {'total': sum(widths), 'kind': type(widths).__name__}\n", ("widths",), ("total", "kind"),
+    "Join",
+    "def run(self, widths):\n    return {'total': sum(widths), 'kind': type(widths).__name__}\n",
+    ("widths",),
+    ("total", "kind"),
     manifest={"output_dimensionality_offset": -1},
 )
 TREE = workflow(
@@ -53,7 +49,9 @@ TREE = workflow(
     {"width": "width.width", "total": "join.total", "kind": "join.kind"},
     {"image": IMAGE},
 )
-CHANGE = definition("Change", "def run(self, value):\n    value.append(9)\n    return {'value': len(value)}\n", ("value",))
+CHANGE = definition(
+    "Change", "def run(self, value):\n    value.append(9)\n    return {'value': len(value)}\n", ("value",)
+)
 LOOK = definition("Look", "def run(self, value, after):\n    return {'value': value}\n", ("value", "after"))
 PASSED_ON = workflow(
     [CHANGE, LOOK],
@@ -65,7 +63,10 @@ PASSED_ON = workflow(
     {"value": PARAMETER},
 )
 PAINT = definition(
-    "Paint", "def run(self, image):\n    image.numpy_image[:] = 7\n    return {'image': image}\n", ("image",), ("image",)
+    "Paint",
+    "def run(self, image):\n    image.numpy_image[:] = 7\n    return {'image': image}\n",
+    ("image",),
+    ("image",),
 )
 SHOW = definition(
     "Show", "def run(self, image, painted):\n    return {'value': int(image.numpy_image.max())}\n", ("image", "painted")
@@ -100,8 +101,17 @@ ROWS = (
     block("a generator function", "def run(self):\n    yield {'value': 1}\n"),
     block("an async run function", QUIET + "async def run(self):\n    return {'value': 1}\n"),
     block("an async generator", "async def run(self):\n    yield {'value': 1}\n"),
-    block("asyncio.run", "import asyncio\nasync def work():\n    await asyncio.sleep(0)\n    return 3\n"
-          "def run(self):\n    return {'value': asyncio.run(work())}\n"),
+    block(
+        "asyncio.run",
+        """\
+        import asyncio
+        async def work():
+            await asyncio.sleep(0)
+            return 3
+        def run(self):
+            return {'value': asyncio.run(work())}
+        """,
+    ),
     giving("None as a value", "None"),
     giving("text, numbers and truth", "['ü', 1, 2.5, True, 2**70, -0.0, 1e300]"),
     giving("infinity", "[math.inf, -math.inf]"),
@@ -112,73 +122,222 @@ ROWS = (
     giving("an array in Fortran's order", "np.asfortranarray(np.arange(6).reshape(2, 3))"),
     giving("a view of an array with a negative step", "np.arange(6)[::-2]"),
     giving("an array of objects", "np.array([1, 'a', None], dtype=object)"),
-    giving("times", "[datetime.datetime(2024, 2, 29, 1), datetime.date(2024, 2, 29), datetime.timedelta(seconds=1.5)]",
-           "import datetime\n"),
-    giving("Decimal, UUID, Path, complex", "[Decimal('1.10'), uuid.UUID(int=5), pathlib.PurePosixPath('/a'), 1+2j]",
-           "import pathlib, uuid\nfrom decimal import Decimal\n"),
+    giving(
+        "times",
+        "[datetime.datetime(2024, 2, 29, 1), datetime.date(2024, 2, 29), datetime.timedelta(seconds=1.5)]",
+        "import datetime\n",
+    ),
+    giving(
+        "Decimal, UUID and complex numbers",
+        "[Decimal('1.10'), uuid.UUID(int=5), 1+2j]",
+        "import uuid\nfrom decimal import Decimal\n",
+    ),
     giving("bytes", "[b'\\x00\\xff', bytearray(b'ab'), memoryview(b'ab').tobytes()]"),
-    giving("an enum of the block's", "Colour.RED", "import enum\nclass Colour(enum.Enum):\n    RED = 1\n"),
-    giving("a named tuple", "Point(1, 2)", "import collections\nPoint = collections.namedtuple('Point', 'x y')\n"),
-    giving("an int of a class of its own", "Mine(3)", "class Mine(int):\n    pass\n"),
-    giving("an object of the block's class", "Mine()", "class Mine:\n    pass\n"),
-    giving("a function", "run"),
-    giving("a module", "math"),
-    giving("an open file", "open(os.devnull)"),
-    giving("a lock", "threading.Lock()", "import threading\n"),
-    giving("a generator", "(n for n in (1, 2))"),
-    giving("range", "range(3)"),
-    giving("dict views", "{'a': 1}.keys()"),
-    giving("an exception as a value", "ValueError('as data')"),
-    giving("the block itself", "self"),
-    giving("a list that holds itself", "endless", "endless = []\nendless.append(endless)\n"),
     giving("nesting of 30 levels", "deep", "deep = []\nfor _ in range(29):\n    deep = [deep]\n"),
-    giving("nesting of 300 levels", "deep", "deep = []\nfor _ in range(299):\n    deep = [deep]\n"),
     giving("the same list twice", "[one, one]", "one = [1]\n"),
     giving("8 MB of bytes", "b'x' * 8_000_000"),
-    giving("Shapely geometry", "shapely.Point(1, 2)"),
     block("an image as it came", "def run(self, image):\n    return {'value': image}\n", {"image": PICTURE}),
-    block("an image changed", "def run(self, image):\n    flipped = image.numpy_image[:, ::-1]\n"
-          "    return {'value': WorkflowImageData.copy_and_replace(image, numpy_image=flipped)}\n", {"image": PICTURE}),
-    block("an image cropped", "def run(self, image):\n"
-          "    return {'value': WorkflowImageData.create_crop(image, 'crop', image.numpy_image[1:3, 1:3], 1, 1)}\n", {"image": PICTURE}),
-    Behaviour("an image painted in place, seen by a later step", PAINTED, {"image": PICTURE.copy()}),
-    block("an image drawn on with OpenCV",
-          "def run(self, image):\n    drawn = cv2.rectangle(image.numpy_image.copy(), (0, 0), (2, 2), (255, 0, 0), 1)\n"
-          "    return {'value': WorkflowImageData.copy_and_replace(image, numpy_image=drawn)}\n", {"image": PICTURE}),
-    block("an image that is read-only or not", "def run(self, image):\n    return {'value': image.numpy_image.flags.writeable}\n",
-          {"image": PICTURE}),
+    block(
+        "an image changed",
+        """\
+        def run(self, image):
+            flipped = image.numpy_image[:, ::-1]
+            return {'value': WorkflowImageData.copy_and_replace(image, numpy_image=flipped)}
+        """,
+        {"image": PICTURE},
+    ),
+    block(
+        "an image cropped",
+        """\
+        def run(self, image):
+            return {'value': WorkflowImageData.create_crop(image, 'crop', image.numpy_image[1:3, 1:3], 1, 1)}
+        """,
+        {"image": PICTURE},
+    ),
+    block(
+        "an image drawn on with OpenCV",
+        """\
+        def run(self, image):
+            drawn = cv2.rectangle(image.numpy_image.copy(), (0, 0), (2, 2), (255, 0, 0), 1)
+            return {'value': WorkflowImageData.copy_and_replace(image, numpy_image=drawn)}
+        """,
+        {"image": PICTURE},
+    ),
+    block(
+        "an image that is read-only or not",
+        """\
+        def run(self, image):
+            return {'value': image.numpy_image.flags.writeable}
+        """,
+        {"image": PICTURE},
+    ),
     block("detections as they came", "def run(self, found):\n    return {'value': found}\n", {"found": FOUND}),
-    block("detections filtered", "def run(self, found):\n    return {'value': found[found.confidence > 0.5]}\n", {"found": FOUND}),
-    block("detections changed in place", "def run(self, found):\n    found.xyxy += 1\n    found['new'] = np.array([1, 2])\n"
-          "    return {'value': found}\n", {"found": FOUND}),
+    block(
+        "detections filtered",
+        """\
+        def run(self, found):
+            return {'value': found[found.confidence > 0.5]}
+        """,
+        {"found": FOUND},
+    ),
+    block(
+        "detections changed in place",
+        """\
+        def run(self, found):
+            found.xyxy += 1
+            found['new'] = np.array([1, 2])
+            return {'value': found}
+        """,
+        {"found": FOUND},
+    ),
     block("detections without any", "def run(self):\n    return {'value': sv.Detections.empty()}\n"),
-    Behaviour("an input changed in place, seen by a later step", PASSED_ON, {"value": [1, 2]}),
-    block("inputs are what was given", "def run(self, value):\n    return {'value': [type(value).__name__, value]}\n",
-          {"value": {"a": [1, (2, 3)], "b": {4}, 5: None}}),
-    block("the identity of a returned input", "def run(self, value, other):\n    return {'value': value is other}\n",
-          {"value": (shared := ["x"]), "other": shared}),
+    block(
+        "inputs are what was given",
+        """\
+        def run(self, value):
+            return {'value': [type(value).__name__, value]}
+        """,
+        {"value": {"a": [1, (2, 3)], "b": {4}, 5: None}},
+    ),
     Behaviour("a dimension up, a scalar step, and down again", TREE, {"image": [PICTURE, PICTURE]}),
-    block("a dimension up with an empty list", "def run(self, image):\n    return []\n", {"image": PICTURE},
-          manifest={"output_dimensionality_offset": 1}),
-    block("a dimension up without a list", "def run(self, image):\n    return {'value': 1}\n", {"image": PICTURE},
-          manifest={"output_dimensionality_offset": 1}),
-    block("a dimension up with None in the list", "def run(self, image):\n    return [{'value': 1}, None, {'value': 3}]\n",
-          {"image": PICTURE}, manifest={"output_dimensionality_offset": 1}),
-    block("a scalar input beside images", "def run(self, image, number):\n    return {'value': number + int(image.numpy_image.max())}\n",
-          {"image": PICTURES, "number": 5}),
-    block("a batch whole", "def run(self, image):\n"
-          "    return [{'value': [type(image).__name__, len(image), image.indices, int(i.numpy_image.max())]} for i in image]\n",
-          {"image": PICTURES}, manifest={"accepts_batch_input": True}),
-    block("a batch with a scalar", "def run(self, image, number):\n    return [{'value': [number, len(image)]} for _ in image]\n",
-          {"image": PICTURES, "number": 5}, manifest={"accepts_batch_input": True}),
-    block("a batch answered with too few", "def run(self, image):\n    return [{'value': 1}]\n", {"image": PICTURES},
-          manifest={"accepts_batch_input": True}),
-    block("a batch answered with a dict", "def run(self, image):\n    return {'value': 1}\n", {"image": PICTURES},
-          manifest={"accepts_batch_input": True}),
-    block("a batch answered by a generator", "def run(self, image):\n    return ({'value': 1} for _ in image)\n", {"image": PICTURES},
-          manifest={"accepts_batch_input": True}),
-    block("an empty batch", "def run(self, image):\n    return [{'value': 1} for _ in image]\n", {"image": []},
-          manifest={"accepts_batch_input": True}),
+    block(
+        "a dimension up with an empty list",
+        """\
+        def run(self, image):
+            return []
+        """,
+        {"image": PICTURE},
+        manifest={"output_dimensionality_offset": 1},
+    ),
+    block(
+        "a dimension up without a list",
+        """\
+        def run(self, image):
+            return {'value': 1}
+        """,
+        {"image": PICTURE},
+        manifest={"output_dimensionality_offset": 1},
+    ),
+    block(
+        "a dimension up with None in the list",
+        """\
+        def run(self, image):
+            return [{'value': 1}, None, {'value': 3}]
+        """,
+        {"image": PICTURE},
+        manifest={"output_dimensionality_offset": 1},
+    ),
+    block(
+        "a scalar input beside images",
+        """\
+        def run(self, image, number):
+            return {'value': number + int(image.numpy_image.max())}
+        """,
+        {"image": PICTURES, "number": 5},
+    ),
+    block(
+        "a batch whole",
+        """\
+        def run(self, image):
+            seen = [type(image).__name__, len(image), image.indices]
+            return [{'value': [*seen, int(each.numpy_image.max())]} for each in image]
+        """,
+        {"image": PICTURES},
+        manifest={"accepts_batch_input": True},
+    ),
+    block(
+        "a batch with a scalar",
+        """\
+        def run(self, image, number):
+            return [{'value': [number, len(image)]} for _ in image]
+        """,
+        {"image": PICTURES, "number": 5},
+        manifest={"accepts_batch_input": True},
+    ),
+    block(
+        "a batch answered with too few",
+        """\
+        def run(self, image):
+            return [{'value': 1}]
+        """,
+        {"image": PICTURES},
+        manifest={"accepts_batch_input": True},
+    ),
+    block(
+        "a batch answered with a dict",
+        """\
+        def run(self, image):
+            return {'value': 1}
+        """,
+        {"image": PICTURES},
+        manifest={"accepts_batch_input": True},
+    ),
+    block(
+        "a batch answered by a generator",
+        """\
+        def run(self, image):
+            return ({'value': 1} for _ in image)
+        """,
+        {"image": PICTURES},
+        manifest={"accepts_batch_input": True},
+    ),
+    block(
+        "an empty batch",
+        """\
+        def run(self, image):
+            return [{'value': 1} for _ in image]
+        """,
+        {"image": []},
+        manifest={"accepts_batch_input": True},
+    ),
     block("an element that is empty", "def run(self, image):\n    return {'value': None}\n", {"image": PICTURES}),
     Behaviour("an output used as a whole", single("def run(self):\n    return {'a': 1, 'b': [2]}\n", {}, ("a", "b"))),
+    *differing(
+        reasons.DEPTH,
+        ("outcome",),
+        giving("nesting of 300 levels", "deep", "deep = []\nfor _ in range(299):\n    deep = [deep]\n"),
+    ),
+    *differing(
+        reasons.NOT_DATA,
+        ("outcome",),
+        giving("a path", "pathlib.PurePosixPath('/a')", "import pathlib\n"),
+        giving("an OrderedDict as a value", "collections.OrderedDict(a=1)", "import collections\n"),
+        giving("an enum of the block's", "Colour.RED", "import enum\nclass Colour(enum.Enum):\n    RED = 1\n"),
+        giving("a named tuple", "Point(1, 2)", "import collections\nPoint = collections.namedtuple('Point', 'x y')\n"),
+        giving("an int of a class of its own", "Mine(3)", "class Mine(int):\n    pass\n"),
+        giving("an object of the block's class", "Mine()", "class Mine:\n    pass\n"),
+        giving("a function", "run"),
+        giving("a module", "math"),
+        giving("an open file", "open(os.devnull)"),
+        giving("a lock", "threading.Lock()", "import threading\n"),
+        giving("a generator", "(n for n in (1, 2))"),
+        giving("range", "range(3)"),
+        giving("dict views", "{'a': 1}.keys()"),
+        giving("an exception as a value", "ValueError('as data')"),
+        giving("the block itself", "self"),
+        giving("Shapely geometry", "shapely.Point(1, 2)"),
+    ),
+    *differing(
+        reasons.TREE,
+        ("error class", "context", "message", "traceback"),
+        giving("a list that holds itself", "endless", "endless = []\nendless.append(endless)\n"),
+    ),
+    *differing(
+        reasons.COPY,
+        ("result",),
+        Behaviour("an image painted in place, seen by a later step", PAINTED, {"image": PICTURE.copy()}),
+        Behaviour("an input changed in place, seen by a later step", PASSED_ON, {"value": [1, 2]}),
+    ),
+    *differing(
+        reasons.IDENTITY,
+        ("result",),
+        block(
+            "the identity of a returned input",
+            """\
+        def run(self, value, other):
+            return {'value': value is other}
+        """,
+            {"value": (shared := ["x"]), "other": shared},
+        ),
+    ),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from modal_proto import api_pb2
 
+from local_modal.errors import LocalModalError
 from local_modal.scheduler import results
 from local_modal.scheduler.calls import Call, Calls, Input
 from local_modal.store.calls import CallStore
@@ -67,10 +68,17 @@ async def test_a_retried_input_is_waited_for_by_its_attempt() -> None:
     call, (entry,) = make_call()
     finish(call, entry)
     entry.retries, entry.done = 1, False
-    name = f"{entry.input_id}:1"
+    name = entry.attempt
     assert not (await call.wait_outputs(request(timeout=0.0, input_jwts=[name]))).outputs
     finish(call, entry)
     assert len((await call.wait_outputs(request(timeout=0.0, input_jwts=[name]))).outputs) == 1
+
+
+async def test_what_names_no_attempt_is_refused() -> None:
+    call, _ = make_call()
+    for name in ("in-1:0", "a.b.c", "", "e30.e30."):
+        with pytest.raises(LocalModalError, match="names no attempt"):
+            await call.wait_outputs(request(timeout=0.0, input_jwts=[name]))
 
 
 def test_arguments_are_let_go_when_their_output_is_there() -> None:
