@@ -211,8 +211,9 @@ chaos: setup ## Kill local Modal's processes at random, under load (TEST_SECONDS
 	@$(PY) -m pytest -q -s tests/chaos $(ARGS)
 
 .PHONY: docs
-docs: setup ## Write what is generated: the schema in Pulumi.yaml, docs/configuration.md
+docs: setup ## Write what is generated: configuration.md, DIFFERENCES.md, Pulumi.yaml
 	@$(PY) -m infra.reference
+	@$(PY) -m tests.chain.behaviours --write
 
 .PHONY: bench
 bench: setup ## Measure the chain: latency, throughput and memory, side by side

@@ -1,6 +1,7 @@
 """The control plane put together: stores, scheduler, RPC families, and the one port on which all of it is served."""
 
 import asyncio
+import contextvars
 import logging
 import os
 import shutil
@@ -36,7 +37,7 @@ from local_modal.rpc import (
 )
 from local_modal.rpc.access import ROLES, Level
 from local_modal.rpc.service import Service
-from local_modal.rpc.transport import FRAMING_BYTES, Account, Method, Transport, handlers
+from local_modal.rpc.transport import CALLER, CHECK, FRAMING_BYTES, Account, Check, Method, Transport, handlers
 from local_modal.runtime.policy import Policy
 from local_modal.scheduler.calls import Calls
 from local_modal.scheduler.launch import Launch
@@ -137,6 +138,7 @@ class ControlPlane:
         self.plane.apps.stop_left_over()
         images = objects.ImageService(self.plane)
         apps_service = apps.AppService(self.plane)
+        self._apps = apps_service
         self.services: list[Service] = [apps_service, *(family(self.plane) for family in FAMILIES), images]
         self._table = handlers(served_methods(self.services), self.plane.count_unserved)
         self._strangers = Strangers()
@@ -166,6 +168,7 @@ class ControlPlane:
             lambda: FirstBytes(self._transport, http, self._connections, self._strangers), sock=self._socket
         )
         self._collecting = asyncio.create_task(self._collect())
+        contextvars.copy_context().run(self._start_ahead)
 
     async def stop(self) -> None:
         """End every container, close everything."""
@@ -193,6 +196,11 @@ class ControlPlane:
             if freed.counts:
                 log.info("freed: %s", freed)
             await asyncio.sleep(DAY)
+
+    def _start_ahead(self) -> None:
+        CALLER.set(Account(self.plane.credentials.token_id, CLIENT_VERSION, 0))
+        CHECK.set(Check(Level.OWNER))
+        self._apps.start_ahead()
 
     def _authenticate(self, metadata: Any) -> Account:
         token_id, secret, version = (

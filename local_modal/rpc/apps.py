@@ -1,6 +1,8 @@
 """Apps: create, publish, look up, list, roll back, stop."""
 
+import logging
 import time
+from dataclasses import replace
 
 import google.protobuf.empty_pb2
 from grpclib import GRPCError, Status
@@ -10,6 +12,7 @@ from local_modal.rpc.service import Service, conflict, invalid, not_found
 from local_modal.scheduler.task import Definition
 from local_modal.store.apps import App, Deployment, Layout
 
+log = logging.getLogger(__name__)
 Empty = google.protobuf.empty_pb2.Empty
 
 
@@ -105,6 +108,19 @@ class AppService(Service):
         self._go_live(app, self.plane.apps.layout(app), deployment, app.name, app.state)
         return api_pb2.AppRollbackResponse(url=self._url(app), deployed_at=deployment.deployed_at)
 
+    async def AppRollover(self, request: api_pb2.AppRolloverRequest) -> api_pb2.AppRolloverResponse:
+        """The same deployment once more, with containers of its own: those that run end with what they run."""
+        app = self.app(request.app_id)
+        current = self.plane.apps.deployment(app.app_id, app.version)
+        if app.state != api_pb2.APP_STATE_DEPLOYED or current is None:
+            conflict(f"App '{app.description}' is not deployed.")
+        deployment = replace(
+            current, version=app.version + 1, deployed_at=time.time(), deployed_by=self.username, rollback_version=0
+        )
+        self.plane.scheduler.retire(current.layout.definitions.values())
+        self._go_live(app, current.layout, deployment, app.name, app.state)
+        return api_pb2.AppRolloverResponse(url=self._url(app), deployed_at=deployment.deployed_at)
+
     async def AppDeploymentHistory(
         self, request: api_pb2.AppDeploymentHistoryRequest
     ) -> api_pb2.AppDeploymentHistoryResponse:
@@ -152,6 +168,23 @@ class AppService(Service):
         if app.state in {api_pb2.APP_STATE_INITIALIZING, api_pb2.APP_STATE_EPHEMERAL}:
             await self._stop(app)
         return Empty()
+
+    def start_ahead(self) -> None:
+        """At the start of the control plane: the containers that functions and instances ask for ahead of inputs."""
+        asked = set(self.plane.autoscalers.asking())
+        for app in self.plane.apps.live():
+            layout = self.plane.apps.layout(app)
+            for function_id, definition_id in layout.definitions.items():
+                settings = self.plane.functions.autoscaler(definition_id)
+                if settings.min_containers or settings.buffer_containers:
+                    asked.add(function_id)
+        for function_id in asked:
+            bound = self.plane.functions.resolve(function_id)
+            try:
+                if bound is not None:
+                    self.plane.scheduler.scale(self.live_definition(bound), bound)
+            except GRPCError as error:
+                log.info("nothing is started ahead for %s: %s", function_id, error.message)
 
     async def _stop(self, app: App) -> None:
         self.plane.apps.set_state(app.app_id, api_pb2.APP_STATE_STOPPED)

@@ -25,17 +25,18 @@ class AutoscalingService(Service):
         return api_pb2.FunctionGetSchedulingParamsResponse(
             autoscaler_configuration=api_pb2.AutoscalerConfiguration(
                 settings=self._current(bound, definition),
-                static_settings=definition.function.autoscaler_settings,
+                static_settings=definition.autoscaler,
                 override_settings=self.plane.autoscalers.get(bound.bound_id),
             )
         )
+
+    async def FunctionGetCurrentStats(self, request: api_pb2.FunctionGetCurrentStatsRequest) -> api_pb2.FunctionStats:
+        bound, _ = self._found(request.function_id)
+        return self.plane.scheduler.stats(bound)
 
     def _found(self, function_id: str) -> tuple[BoundFunction, Definition]:
         bound = self.plane.functions.resolve(function_id) or not_found(f"Function '{function_id}' not found.")
         return bound, self.live_definition(bound)
 
     def _current(self, bound: BoundFunction, definition: Definition) -> api_pb2.AutoscalerSettings:
-        settings = api_pb2.AutoscalerSettings()
-        settings.CopyFrom(definition.function.autoscaler_settings)
-        settings.MergeFrom(self.plane.autoscalers.get(bound.bound_id))
-        return settings
+        return self.plane.scheduler.autoscaler(definition, bound)

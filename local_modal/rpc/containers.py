@@ -63,8 +63,28 @@ class ContainerService(Service):
         if request.graceful:
             task.stop()
         else:
-            task.kill()
+            task.end()
         return api_pb2.ContainerStopResponse()
+
+    async def TaskGetInfo(self, request: api_pb2.TaskGetInfoRequest) -> api_pb2.TaskGetInfoResponse:
+        info = self.plane.scheduler.known_task(request.task_id) or self.plane.logs.container(request.task_id)
+        if info is None:
+            not_found(f"Container '{request.task_id}' not found.")
+        self.app(info.app_id)
+        return api_pb2.TaskGetInfoResponse(
+            app_id=info.app_id,
+            info=api_pb2.TaskInfo(
+                id=info.task_id,
+                enqueued_at=info.started_at,
+                started_at=info.started_at,
+                finished_at=info.finished_at,
+            ),
+        )
+
+    async def FunctionGetDynamicConcurrency(
+        self, _request: api_pb2.FunctionGetDynamicConcurrencyRequest
+    ) -> api_pb2.FunctionGetDynamicConcurrencyResponse:
+        return api_pb2.FunctionGetDynamicConcurrencyResponse(concurrency=self.plane.scheduler.concurrency(self.task))
 
     def _stats(self, app: App, task: Task) -> api_pb2.TaskStats:
         return api_pb2.TaskStats(

@@ -1,9 +1,12 @@
 """Functions and classes: staged while a deployment is made, looked up and bound to parameters by callers."""
 
+from dataclasses import replace
+
 from modal_proto import api_pb2
 
 from local_modal.ids import new_id
 from local_modal.rpc.service import Service, invalid, not_found
+from local_modal.scheduler.options import unserved, varied
 from local_modal.store.apps import App
 
 MAX_PARAMS_BYTES = 64 << 10
@@ -64,7 +67,6 @@ class FunctionService(Service):
                     *(method.webhook_config for method in definition.method_definitions.values()),
                 )
             ),
-            "dynamic batching": bool(definition.batch_max_size),
         }
         if wanted := [name for name, given in unserved.items() if given]:
             invalid(f"{definition.function_name}: local Modal doesn't serve {', '.join(wanted)}")
@@ -132,14 +134,30 @@ class FunctionService(Service):
         self, request: api_pb2.FunctionBindParamsRequest
     ) -> api_pb2.FunctionBindParamsResponse:
         bound = self.plane.functions.resolve(request.function_id) or not_found(f"Function '{request.function_id}'")
-        definition = self.live_definition(bound)
+        definition = self.live_definition(replace(bound, options=b""))
         if len(request.serialized_params) > MAX_PARAMS_BYTES:
             invalid(f"class parameters of {len(request.serialized_params)} bytes are over {MAX_PARAMS_BYTES} bytes")
-        if request.HasField("function_options") and request.function_options.ListFields():
-            invalid("local Modal doesn't serve with_options")
-        instance = self.plane.functions.bind(bound.function_id, request.serialized_params)
+        options = self._options(request, definition.environment)
+        instance = self.plane.functions.bind(bound.function_id, request.serialized_params, options)
+        definition = varied(definition, options)
         metadata = self.handle_metadata(
             bound.function_id, definition.app_id, definition.function, in_container=self.in_container
         )
-        metadata.definition_id = definition.definition_id
+        metadata.definition_id = definition.base_id
         return api_pb2.FunctionBindParamsResponse(bound_function_id=instance.bound_id, handle_metadata=metadata)
+
+    def _options(self, request: api_pb2.FunctionBindParamsRequest, environment: str) -> bytes:
+        """What is laid over the definition; empty where that is nothing."""
+        options = request.function_options
+        if options.HasField("resources") and not options.resources.ListFields():
+            options.ClearField("resources")
+        data = options.SerializeToString(deterministic=True)
+        if len(data) > MAX_PARAMS_BYTES:
+            invalid(f"options of {len(data)} bytes are over {MAX_PARAMS_BYTES} bytes")
+        if wanted := unserved(options):
+            invalid(f"local Modal doesn't serve {', '.join(wanted)}")
+        for secret_id in options.secret_ids:
+            secret = self.plane.secrets.get(secret_id)
+            if secret is None or secret.environment != environment:
+                not_found(f"Secret '{secret_id}' not found in environment '{environment}'.")
+        return data

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from modal_proto import api_pb2
 
-from local_modal.rpc.service import Service
+from local_modal.rpc.service import Service, not_found
 from local_modal.store.logs import LogFilter, LogLine
 
 DEFAULT_LIMIT = 1000
@@ -16,10 +16,11 @@ class LogService(Service):
     """Logs of an app, narrowed to a function, a call or a container."""
 
     async def AppGetLogs(self, request: api_pb2.AppGetLogsRequest) -> AsyncIterator[api_pb2.TaskLogsBatch]:
-        """Follow from an entry on, or from now; ends with the request's timeout, or with the app."""
-        self.app(request.app_id)
+        """Follow from an entry on, or from now; ends with the request's timeout, or with the app or the container."""
+        app_id = request.app_id or self._app_of(request.task_id)
+        self.app(app_id)
         wanted = LogFilter(
-            app_id=request.app_id,
+            app_id=app_id,
             function_id=request.function_id,
             task_id=request.task_id,
             call_id=request.function_call_id,
@@ -27,15 +28,17 @@ class LogService(Service):
             source=request.file_descriptor,
             text=request.search_text,
         )
-        last = int(request.last_entry_id) if request.last_entry_id else self._start(request.app_id)
+        last = int(request.last_entry_id) if request.last_entry_id else self._start(app_id, request.task_id)
         end = time.monotonic() + (request.timeout or 60.0)
         while True:
-            app = self.app(request.app_id)
+            ended = self._ended(app_id, request.task_id)
+            if ended:
+                self.plane.log_writer.flush()
             lines = self.plane.logs.after(wanted, last)
             for line in lines:
                 last = line.entry
                 yield self._batch([line])
-            if app.state == api_pb2.APP_STATE_STOPPED and not lines:
+            if ended and not lines:
                 yield api_pb2.TaskLogsBatch(app_done=True, entry_id=str(last))
                 return
             left = end - time.monotonic()
@@ -85,10 +88,21 @@ class LogService(Service):
             text=request.search_text,
         )
 
-    def _start(self, app_id: str) -> int:
-        """An ephemeral app's log is followed from its start, a deployed one's from now."""
-        app = self.app(app_id)
-        return self.plane.logs.last_entry() if app.state == api_pb2.APP_STATE_DEPLOYED else 0
+    def _app_of(self, task_id: str) -> str:
+        known = self.plane.scheduler.known_task(task_id) or self.plane.logs.container(task_id)
+        return known.app_id if known else not_found(f"Container '{task_id}' not found.")
+
+    def _ended(self, app_id: str, task_id: str) -> bool:
+        """Whether nothing more can come."""
+        if self.app(app_id).state == api_pb2.APP_STATE_STOPPED:
+            return True
+        known = self.plane.scheduler.known_task(task_id) if task_id else None
+        return bool(task_id) and (known is None or known.finished_at > 0)
+
+    def _start(self, app_id: str, task_id: str) -> int:
+        """An ephemeral app's log, and a container's, is followed from its start, a deployed app's from now."""
+        deployed = self.app(app_id).state == api_pb2.APP_STATE_DEPLOYED
+        return self.plane.logs.last_entry() if deployed and not task_id else 0
 
     def _batch(self, lines: list[LogLine]) -> api_pb2.TaskLogsBatch:
         first = lines[0]

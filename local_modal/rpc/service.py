@@ -7,6 +7,7 @@ from modal_proto import api_pb2
 
 from local_modal.plane import Plane
 from local_modal.rpc.transport import CALLER, CHECK, REACHED_AT, Account
+from local_modal.scheduler.options import varied
 from local_modal.scheduler.task import Definition, Task
 from local_modal.store.apps import App
 from local_modal.store.functions import BoundFunction
@@ -108,7 +109,8 @@ class Service:
         definition = self.plane.functions.definition(definition_id) if definition_id else None
         if definition is None or definition_id is None:
             not_found(f"Function '{function.tag}' is not part of the deployed version of app '{app.description}'.")
-        return Definition(definition_id, function.function_id, app.app_id, app.environment, definition)
+        live = Definition(definition_id, function.function_id, app.app_id, app.environment, definition)
+        return varied(live, bound.options)
 
     def handle_metadata(
         self, function_id: str, app_id: str, definition: api_pb2.Function, *, in_container: bool = False

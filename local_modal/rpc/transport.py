@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -35,6 +36,8 @@ PREFIX = struct.Struct(">?I")
 WINDOW_BYTES = 8 << 20
 FRAMING_BYTES = 1 << 20
 """What a message may measure beyond the arguments that it carries."""
+SHELL = re.compile("AuthTokenGet|Sandbox|ContainerExec|TaskGetCommandRouterAccess")
+"""RPCs of modal's `shell`, `container exec` and Sandbox."""
 MAX_FIELDS = 10_000
 """Fields of a container's message: one takes two bytes to send, and a hundred to hold once it is parsed (count)."""
 
@@ -128,9 +131,8 @@ def _ensure_checked(name: str) -> None:
 def _refused(name: str, unserved: Callable[[str], None]) -> Callable[[Any], Awaitable[None]]:
     async def refuse(_stream: object) -> None:
         unserved(name)
-        raise GRPCError(
-            Status.UNIMPLEMENTED, f"local Modal doesn't serve {name}; docs/local-modal.md lists what it serves"
-        )
+        why = "local Modal has no shell, no exec and no sandboxes: it " if SHELL.match(name) else "local Modal "
+        raise GRPCError(Status.UNIMPLEMENTED, f"{why}doesn't serve {name}; docs/local-modal.md lists what it serves")
 
     return refuse
 

@@ -106,6 +106,15 @@ class Call:
             self.finished_at = time.monotonic()
         self._changed.set()
 
+    def retry(self, entry: Input, payload: api_pb2.FunctionInput) -> None:
+        """An input is run again. Who waits for one input takes any output of it: what failed is no longer there."""
+        entry.payload.CopyFrom(payload)
+        entry.retries += 1
+        entry.attempts = 0
+        entry.done = False
+        if self.kind != api_pb2.FUNCTION_CALL_TYPE_MAP:
+            self.outputs = [item for item in self.outputs if item.input_id != entry.input_id]
+
     def add_chunk(self, chunk: api_pb2.DataChunk) -> None:
         """Take the generator's next value; one that is there already is passed over."""
         assert self.chunks is not None  # noqa: S101 - who calls has looked
@@ -149,14 +158,16 @@ class Call:
         last = int(request.last_entry_id.partition("-")[0] or 0) if request.last_entry_id else 0
         first = request.start_idx if request.HasField("start_idx") else 0
         final = request.end_idx if request.HasField("end_idx") else None
-        attempts = set(map(attempt_of, request.input_jwts))
+        inputs = {attempt_of(name)[0] for name in request.input_jwts}
+        if self.kind == api_pb2.FUNCTION_CALL_TYPE_MAP:  # says there what had no output yet when the request was made
+            inputs = set()
         found = [
             (entry, item)
             for entry, item in enumerate(self.outputs, 1)
             if entry > last
             and item.idx >= first
             and (final is None or item.idx <= final)
-            and (not attempts or (item.input_id, item.retry_count) in attempts)
+            and (not inputs or item.input_id in inputs)
         ]
         return found[: request.max_values] if request.max_values else found
 

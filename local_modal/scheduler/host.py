@@ -58,9 +58,16 @@ class Host(Protocol):
         """Everything that a container of the task's definition is started with."""
         ...
 
-    def spares(self, definition: Definition) -> int:
-        """How many containers wait for a definition's inputs."""
+    def spares(self, definition: Definition, bound: BoundFunction, *, shared: bool) -> int:
+        """How many containers are there ahead of inputs: of a definition, or for one set of parameters."""
         ...
+
+    def autoscaler(self, definition: Definition, bound: BoundFunction) -> api_pb2.AutoscalerSettings:
+        """A definition's settings with what overrides them for a function or an instance."""
+        ...
+
+    def ended(self, task: Task) -> None:
+        """A container is gone."""
 
     def finish(self, entry: Input, result: api_pb2.GenericResult) -> None:
         """Answer an input without its container."""

@@ -36,6 +36,8 @@ class Pool:
         self._jobs: set[asyncio.Task[None]] = set()
         self._closing = False
         self._preparing = False
+        self._launching = 0
+        self._shared = shared
         self._snapshot = Snapshot(host, definition, bound, shared=shared) if definition.snapshot else None
 
     def submit(self, entries: Iterable[Input]) -> None:
@@ -58,12 +60,24 @@ class Pool:
             self._spawn(self._prepare())
 
     def warm(self) -> None:
-        """Fork ahead, where that is set and nothing waits."""
-        if self._closing or self._pending or not self._snapshot or not self._snapshot.taken:
+        """Start containers ahead, where that is set and nothing waits."""
+        if self._closing or self._pending or (self._snapshot and not self._snapshot.taken):
             return
-        wanted = self._host.spares(self.definition) if self.definition.single_use else 0
-        for _ in range(wanted - len(self._spares) - len(self._jobs)):
-            self._spawn(self._start(None))
+        there = self._spares if self.definition.single_use else self.tasks
+        for _ in range(self._wanted() - len(there) - self._launching):
+            self._launch_for(None)
+
+    @property
+    def waiting(self) -> tuple[Input, ...]:
+        """Inputs that no container has."""
+        return tuple(self._pending)
+
+    def _wanted(self) -> int:
+        return self._host.spares(self.definition, self._bound, shared=self._shared)
+
+    def _is_wanted(self) -> bool:
+        """Whether a container that has been idle for long is one of those that are to be there."""
+        return not self._closing and len(self.tasks) <= self._wanted()
 
     def _place(self, entry: Input) -> bool:
         if task := self._waiting_for(entry.call.function):
@@ -72,23 +86,35 @@ class Pool:
             task.getter.set_result(None)
         elif self._spares:
             self._assign(self._spares.popleft(), entry)
-        elif self._may_start():
+        elif self._may_start(entry):
             self._host.capacity.starting += 1
-            self._spawn(self._start(entry))
+            self._launch_for(entry)
         else:
             return False
         return True
 
-    def _may_start(self) -> bool:
+    def _may_start(self, entry: Input) -> bool:
         if self._snapshot and not self._snapshot.taken:
             self.prepare()
             return False
-        most = self.definition.max_containers
-        return self._host.capacity.free and (not most or len(self.tasks) - len(self._spares) < most)
+        if not self._host.capacity.free or self._will_be_taken():
+            return False
+        most = self._host.autoscaler(self.definition, entry.call.function).max_containers
+        return not most or len(self.tasks) - len(self._spares) + self._launching < most
+
+    def _will_be_taken(self) -> bool:
+        """Whether containers that are starting have room for all inputs that wait."""
+        more = max(self.definition.concurrency, self.definition.batch_size) - 1
+        if not more:
+            return False
+        starting = self._launching + sum(START in task.timers for task in self.tasks)
+        return len(self._pending) <= starting * more
 
     def _waiting_for(self, bound: BoundFunction) -> Task | None:
         for task in self.tasks:
-            if task.getter is not None and not task.getter.done() and not task.assigned and task.bound == bound:
+            if task.getter is None or task.getter.done() or task.assigned or task.stopping:
+                continue
+            if task.bound == bound:
                 return task
         return None
 
@@ -142,6 +168,10 @@ class Pool:
         self.pump()
         self.warm()
 
+    def _launch_for(self, entry: Input | None) -> None:
+        self._launching += 1
+        self._spawn(self._start(entry))
+
     async def _start(self, entry: Input | None) -> None:
         """A container for an input (which has taken a place in the capacity), or a spare."""
         try:
@@ -157,6 +187,7 @@ class Pool:
             self._fail(results.internal_failure(f"the container could not be started: {error}"), entry)
             return
         finally:
+            self._launching -= 1
             if entry is not None:
                 self._host.capacity.starting -= 1
         if entry is not None and not entry.done:
@@ -182,6 +213,7 @@ class Pool:
             theirs.close()
             task.log.close_write()
         self.tasks.add(task)
+        task.wanted = self._is_wanted
         container.exited.add_done_callback(lambda ended: self._ended(task, str(ended.result())))
         return task
 
@@ -204,6 +236,8 @@ class Pool:
         for entry in task.inputs:
             if task.failure is not None:
                 self._host.finish(entry, task.failure)
+            elif task.stopping and not entry.done and not entry.call.chunks:
+                self._pending.appendleft(entry)
             elif entry.input_id in task.running or entry.attempts:
                 self._host.finish(entry, results.internal_failure(f"container {task.task_id} died: {how}"))
             else:
@@ -213,6 +247,7 @@ class Pool:
         task.log.drain_and_close()
         if task.connection is not None:
             task.connection.close()
+        self._host.ended(task)
         self.pump()
         self.warm()
         self._host.released()
@@ -240,6 +275,7 @@ class Pool:
     async def close(self) -> None:
         """End every container, and the snapshot; what waits or runs gets its answer from the ends of the containers."""
         self._closing = True
+        await asyncio.sleep(0)  # a job that is cancelled before it has begun cleans nothing up
         current = asyncio.current_task()
         for job in self._jobs - ({current} if current else set()):
             job.cancel()

@@ -37,8 +37,8 @@ def internal_failure(what: str) -> api_pb2.GenericResult:
     return Result(status=Result.GENERIC_STATUS_INTERNAL_FAILURE, exception=what)
 
 
-def final(result: api_pb2.GenericResult) -> api_pb2.GenericResult:
-    """The same where it may be retried no more: a client sends an input that failed internally again without end."""
+def countable(result: api_pb2.GenericResult) -> api_pb2.GenericResult:
+    """The same for a caller that retries: it would send an input that failed internally again without end."""
     if result.status == Result.GENERIC_STATUS_INTERNAL_FAILURE:
         return Result(status=Result.GENERIC_STATUS_FAILURE, exception=result.exception)
     return result

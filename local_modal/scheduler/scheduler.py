@@ -17,13 +17,18 @@ from local_modal.scheduler.host import Capacity
 from local_modal.scheduler.logs import LogWriter
 from local_modal.scheduler.pool import STOPPED, Pool
 from local_modal.scheduler.results import ForgedResultError
-from local_modal.scheduler.task import Connection, Definition, Task
+from local_modal.scheduler.task import DEFAULT_SCALEDOWN_WINDOW, Connection, Definition, Task
 from local_modal.settings import Settings
 from local_modal.store.autoscalers import Autoscalers
 from local_modal.store.blobs import Blobs
 from local_modal.store.functions import BoundFunction
+from local_modal.store.logs import LoggedContainer
 
 log = logging.getLogger(__name__)
+IDLE = "idle"
+"""Name of the timer that runs while a container waits and runs nothing."""
+MAX_ENDED = 10_000
+"""Containers that are remembered after their end (count)."""
 Serve = Callable[[Task, socket.socket], Awaitable[Connection]]
 BuildSpec = Callable[[Task, BoundFunction, bool], Awaitable[LaunchSpec]]
 END = api_pb2.FunctionGetInputsResponse(inputs=[api_pb2.FunctionGetInputsItem(kill_switch=True)])
@@ -51,6 +56,7 @@ class Scheduler:
         self._pools: dict[tuple[str, bytes], Pool] = {}
         self._retired: set[Pool] = set()
         self._unshareable: set[str] = set()
+        self._ended: dict[str, LoggedContainer] = {}
         self._serve: Serve | None = None
         self._build_spec: BuildSpec | None = None
 
@@ -69,10 +75,7 @@ class Scheduler:
 
     def retry(self, definition: Definition, entry: Input, payload: api_pb2.FunctionInput) -> None:
         """Run a failed input again, as its caller's retry policy asks for."""
-        entry.payload.CopyFrom(payload)
-        entry.retries += 1
-        entry.attempts = 0
-        entry.done = False
+        entry.call.retry(entry, payload)
         self._pool(definition, entry.call.function).submit([entry])
 
     def cancel(self, call: Call, *, terminate: bool) -> None:
@@ -86,7 +89,7 @@ class Scheduler:
             if task is None or terminate:
                 self.finish(entry, results.terminated())
                 if task:
-                    task.kill()
+                    task.end()
             else:
                 task.cancel(entry)
                 asyncio.get_running_loop().call_later(self.settings.cancel_grace, self._cancel_ignored, task, entry)
@@ -94,12 +97,14 @@ class Scheduler:
     def _cancel_ignored(self, task: Task, entry: Input) -> None:
         if not entry.done:
             self.finish(entry, results.terminated())
-            task.kill()
+            task.end()
 
     def prepare(self, definition: Definition, function_id: str) -> None:
-        """Take the snapshot of a definition that has just gone live."""
-        if definition.snapshot and (definition.shareable or not definition.function.is_class):
-            self._pool(definition, BoundFunction(function_id, function_id, b"")).prepare()
+        """Take the snapshot of a definition that has just gone live, and start what is to be there ahead of inputs."""
+        if definition.shareable or not definition.function.is_class:
+            bound = BoundFunction(function_id, function_id, b"")
+            if definition.snapshot or self.spares(definition, bound, shared=False):
+                self.scale(definition, bound)
 
     def scale(self, definition: Definition, bound: BoundFunction) -> None:
         """The settings of a function have changed: have as many containers waiting as they say."""
@@ -107,17 +112,29 @@ class Scheduler:
         pool.prepare()
         pool.warm()
 
-    def spares(self, definition: Definition) -> int:
-        """How many containers wait for a definition's inputs: what the machine sets, or more where it asks for more."""
-        settings = definition.function.autoscaler_settings
+    def autoscaler(self, definition: Definition, bound: BoundFunction) -> api_pb2.AutoscalerSettings:
+        """A definition's settings with what overrides them for a function or an instance."""
+        settings = definition.autoscaler
+        for function_id in dict.fromkeys((definition.function_id, bound.bound_id)):
+            settings.MergeFrom(self._autoscalers.get(function_id))
+        return settings
+
+    def spares(self, definition: Definition, bound: BoundFunction, *, shared: bool) -> int:
+        """How many containers are there ahead of inputs: what the machine sets, or more where a function asks for more.
+
+        The machine's number is for single-use containers with a snapshot, which cost next to nothing.
+        """
+        settings = definition.autoscaler if shared else self.autoscaler(definition, bound)
         asked = settings.min_containers + settings.buffer_containers
-        asked += self._autoscalers.waiting(definition.function_id)
-        return min(max(self.settings.prefork, asked), self.settings.max_containers)
+        if shared:
+            asked += self._autoscalers.waiting(definition.function_id)
+        forked = self.settings.prefork if definition.single_use and definition.snapshot else 0
+        return min(max(forked, asked), self.settings.max_containers)
 
     def retire(self, definition_ids: Iterable[str]) -> None:
         """These are no longer live: their containers end with what they run."""
         gone = set(definition_ids)
-        for key in [key for key in self._pools if key[0] in gone]:
+        for key in [key for key, pool in self._pools.items() if pool.definition.base_id in gone]:
             self._retire(self._pools.pop(key))
 
     def secret_changed(self, secret_id: str) -> None:
@@ -149,6 +166,29 @@ class Scheduler:
         pools = [pool for pool in (*self._pools.values(), *self._retired) if app_id in {None, pool.definition.app_id}]
         return [task for pool in pools for task in pool.tasks]
 
+    def ended(self, task: Task) -> None:
+        """A container is gone: it is remembered for a while."""
+        if task.bound is not None:
+            self._ended[task.task_id] = _known(task, time.time())
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def stats(self, bound: BoundFunction) -> api_pb2.FunctionStats:
+        """What there is now of a function, all its instances included, or of one instance."""
+        own = bound.bound_id == bound.function_id
+        pools = [pool for pool in self._pools.values() if pool.definition.function_id == bound.function_id]
+        tasks = [task for pool in pools for task in pool.tasks if own or task.bound == bound]
+        return api_pb2.FunctionStats(
+            backlog=sum(own or entry.call.function == bound for pool in pools for entry in pool.waiting),
+            num_total_tasks=len(tasks),
+            num_running_inputs=sum(len(task.running) for task in tasks),
+        )
+
+    def known_task(self, task_id: str) -> LoggedContainer | None:
+        """What is known of a container that runs, or that is gone."""
+        running = next((task for task in self.tasks() if task.task_id == task_id), None)
+        return _known(running, 0.0) if running else self._ended.get(task_id)
+
     def active_tasks(self, app_id: str | None = None) -> list[Task]:
         """Those that have, or had, an input."""
         return [task for task in self.tasks(app_id) if task.bound is not None]
@@ -156,25 +196,45 @@ class Scheduler:
     # --- for containers ---------------------------------------------------------------------------------------
 
     async def get_inputs(self, task: Task) -> api_pb2.FunctionGetInputsResponse:
-        """The container's next input, as soon as there is one; the end for a single-use container that had its one."""
+        """The container's next input, or batch of inputs, as soon as there is one; or that it is to end."""
         task.asked()
         if task.served and task.definition.single_use:
             return END
-        if not task.assigned:
-            await self._wait_for_input(task)
-        if not task.assigned:
-            return END
-        entry = task.assigned.popleft()
-        task.served += 1
-        if entry.done:
-            return await self.get_inputs(task) if not task.definition.single_use else END
+        entries = []
+        if entry := await self._next_input(task, None):
+            entries.append(entry)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + task.definition.batch_wait
+        while entries and len(entries) < task.definition.batch_size:
+            if (entry := await self._next_input(task, max(0.0, end - loop.time()))) is None:
+                break
+            entries.append(entry)
+        items = [await self._handed_out(task, entry) for entry in entries if not entry.done]
+        return api_pb2.FunctionGetInputsResponse(inputs=items) if items else END
+
+    async def _next_input(self, task: Task, seconds: float | None) -> Input | None:
+        """Given to the container from now on; None when it is to end, or after so many seconds."""
+        while not task.stopping:
+            if not task.assigned:
+                await self._wait_for_input(task, seconds)
+            if not task.assigned:
+                return None
+            entry = task.assigned.popleft()
+            task.served += 1
+            if not entry.done:
+                task.running[entry.input_id] = entry
+                return entry
+            if task.definition.single_use:
+                return None
+        return None
+
+    async def _handed_out(self, task: Task, entry: Input) -> api_pb2.FunctionGetInputsItem:
         await self._inline(entry.payload)
-        task.running[entry.input_id] = entry
         task.received_bytes = 0
         if task.definition.timeout:
             expire = functools.partial(self._time_out, task, entry)
             task.timers[entry.input_id] = asyncio.get_running_loop().call_later(task.definition.timeout, expire)
-        item = api_pb2.FunctionGetInputsItem(
+        return api_pb2.FunctionGetInputsItem(
             input_id=entry.input_id,
             input=entry.payload,
             function_call_id=entry.call.call_id,
@@ -182,19 +242,38 @@ class Scheduler:
             retry_count=entry.retries,
             function_map_idx=entry.index,
         )
-        return api_pb2.FunctionGetInputsResponse(inputs=[item])
 
-    async def _wait_for_input(self, task: Task) -> None:
-        """Idle until an input is given, at most for the scale-down window."""
+    async def _wait_for_input(self, task: Task, seconds: float | None) -> None:
+        """Until an input is given, or the container is to end; at most for so many seconds."""
         task.getter = asyncio.get_running_loop().create_future()
         self._pump()
-        window = None if task.running or task.bound is None else task.definition.scaledown_window
+        self._watch_idle(task)
         try:
-            await asyncio.wait_for(task.getter, window)
+            await asyncio.wait_for(task.getter, seconds)
         except TimeoutError:
             return
         finally:
             task.getter = None
+            if timer := task.timers.pop(IDLE, None):
+                timer.cancel()
+
+    def _watch_idle(self, task: Task) -> None:
+        """A container that runs nothing and waits ends after its scale-down window, unless it is to be there."""
+        if task.getter is None or task.getter.done() or task.running or task.bound is None:
+            return
+        window = self.autoscaler(task.definition, task.bound).scaledown_window or DEFAULT_SCALEDOWN_WINDOW
+        task.timers[IDLE] = asyncio.get_running_loop().call_later(window, self._idle, task)
+
+    def _idle(self, task: Task) -> None:
+        if task.wanted():
+            self._watch_idle(task)
+        else:
+            task.stop()
+
+    def concurrency(self, task: Task) -> int:
+        """Inputs that a container is to work on at once: more where inputs wait."""
+        backlog = any(pool.waiting for pool in (*self._pools.values(), *self._retired) if task in pool.tasks)
+        return task.definition.most_concurrency if backlog else task.definition.concurrency
 
     async def _inline(self, payload: api_pb2.FunctionInput) -> None:
         """A container has no network to fetch a blob with: it gets the bytes."""
@@ -278,12 +357,13 @@ class Scheduler:
             task.running.pop(entry.input_id, None)
             if timer := task.timers.pop(entry.input_id, None):
                 timer.cancel()
+            self._watch_idle(task)
             if task.definition.single_use:
                 task.timers["exit"] = asyncio.get_running_loop().call_later(self.settings.exit_grace, task.kill)
         if entry.done:
             return
-        if 0 < entry.call.retries <= entry.retries:
-            result = results.final(result)
+        if entry.call.retries and not entry.call.spawned:
+            result = results.countable(result)
         self.calls.finish(
             entry,
             api_pb2.FunctionGetOutputsItem(
@@ -326,4 +406,8 @@ class Scheduler:
 
     def _time_out(self, task: Task, entry: Input) -> None:
         self.finish(entry, results.timed_out(entry.input_id, task.definition.timeout), task=task)
-        task.kill()
+        task.end()
+
+
+def _known(task: Task, finished_at: float) -> LoggedContainer:
+    return LoggedContainer(task.task_id, task.definition.app_id, task.started_at, finished_at)

@@ -19,6 +19,10 @@ from local_modal.store.logs import LogLine
 
 HEARTBEAT_HOLD_SECONDS = 10.0
 """A heartbeat is answered at once when an input is cancelled, else after this (the client waits 15 s)."""
+DEFAULT_SCALEDOWN_WINDOW = 60
+"""How long an idle container waits for its next input, where the function doesn't say (s)."""
+VARIANT = "+"
+"""Between a definition's id and what tells its variants apart."""
 PLAIN_PARAMETERS = frozenset(
     {api_pb2.PARAM_TYPE_STRING, api_pb2.PARAM_TYPE_INT, api_pb2.PARAM_TYPE_BOOL, api_pb2.PARAM_TYPE_BYTES}
 )
@@ -63,6 +67,10 @@ class Task:
     received_bytes: int = 0
     failure: api_pb2.GenericResult | None = None
     """Its own report of why it couldn't start (TaskResult)."""
+    stopping: bool = False
+    """It is ended on purpose: it gets no more inputs, and those that it leaves undone go to other containers."""
+    wanted: Callable[[], bool] = lambda: False
+    """Whether it is to wait on, although it has been idle for long."""
     on_asked: Callable[[], None] | None = None
     """Called once, when it asks for its first input."""
     started_at: float = field(default_factory=time.time)
@@ -125,7 +133,8 @@ class Task:
         return api_pb2.ContainerHeartbeatResponse(cancel_input_event=api_pb2.CancelInputEvent(input_ids=input_ids))
 
     def stop(self) -> None:
-        """No more inputs; it ends by itself when it asks for the next."""
+        """No more inputs; it ends by itself when it asks for the next, with what it runs answered."""
+        self.stopping = True
         if self.getter is not None and not self.getter.done():
             self.getter.set_result(None)
 
@@ -134,8 +143,13 @@ class Task:
         if self.running or self.getter is not None:
             self.kill()
 
+    def end(self) -> None:
+        """End it now, and let other containers do what it leaves undone."""
+        self.stopping = True
+        self.kill()
+
     def kill(self) -> None:
-        """End it now."""
+        """End it now; what it runs has failed."""
         if self.process is not None:
             self.process.kill()
 
@@ -149,6 +163,11 @@ class Definition:
     app_id: str
     environment: str
     function: api_pb2.Function
+
+    @property
+    def base_id(self) -> str:
+        """Of the definition that this is, or is a variant of."""
+        return self.definition_id.partition(VARIANT)[0]
 
     @property
     def single_use(self) -> bool:
@@ -178,21 +197,35 @@ class Definition:
         return float(self.function.timeout_secs)
 
     @property
-    def max_containers(self) -> int:
-        """0 where the function doesn't say."""
-        settings = self.function.autoscaler_settings
-        return int(settings.max_containers or self.function.concurrency_limit)
-
-    @property
     def concurrency(self) -> int:
         """Inputs that one container works on at once."""
         return int(self.function.target_concurrent_inputs or self.function.max_concurrent_inputs or 1)
 
     @property
-    def scaledown_window(self) -> float:
-        """How long an idle container waits for its next input (s)."""
-        settings = self.function.autoscaler_settings
-        return float(settings.scaledown_window or self.function.task_idle_timeout_secs or 60)
+    def most_concurrency(self) -> int:
+        """The same where more inputs wait than containers can take."""
+        return max(self.concurrency, int(self.function.max_concurrent_inputs))
+
+    @property
+    def batch_size(self) -> int:
+        """Inputs that one container is given at once, at most."""
+        return max(1, int(self.function.batch_max_size))
+
+    @property
+    def batch_wait(self) -> float:
+        """How long a container's first input waits for others (s)."""
+        return float(self.function.batch_linger_ms) / 1000
+
+    @property
+    def autoscaler(self) -> api_pb2.AutoscalerSettings:
+        """How many containers there are to be, by the definition alone."""
+        settings = api_pb2.AutoscalerSettings()
+        settings.CopyFrom(self.function.autoscaler_settings)
+        if self.function.concurrency_limit and not settings.max_containers:
+            settings.max_containers = self.function.concurrency_limit
+        if self.function.task_idle_timeout_secs and not settings.scaledown_window:
+            settings.scaledown_window = self.function.task_idle_timeout_secs
+        return settings
 
     def is_generator(self, method: str) -> bool:
         """Whether the function, or the method of a class, yields its results."""

@@ -100,6 +100,12 @@ class Apps:
         rows = self._database.all("SELECT * FROM apps WHERE environment = ? ORDER BY created_at DESC", environment)
         return [App(**dict(row)) for row in rows]
 
+    def live(self) -> list[App]:
+        """Those whose functions can be called, of any environment."""
+        marks = ", ".join("?" * len(LIVE_STATES))
+        rows = self._database.all(f"SELECT * FROM apps WHERE state IN ({marks})", *LIVE_STATES)  # noqa: S608 - marks only
+        return [App(**dict(row)) for row in rows]
+
     def stop_left_over(self) -> None:
         """Apps whose client was there only as long as the last control plane: they have ended with it."""
         self._database.run(

@@ -30,6 +30,12 @@ class Autoscalers:
         every = [api_pb2.AutoscalerSettings.FromString(row["settings"]) for row in rows]
         return sum(settings.min_containers + settings.buffer_containers for settings in every)
 
+    def asking(self) -> list[str]:
+        """Ids of the functions and instances that ask for containers ahead of inputs."""
+        rows = self._database.all("SELECT * FROM autoscalers")
+        every = {row["function_id"]: api_pb2.AutoscalerSettings.FromString(row["settings"]) for row in rows}
+        return [key for key, settings in every.items() if settings.min_containers or settings.buffer_containers]
+
     def forget(self, function_id: str) -> None:
         """A deployment sets a function, and whatever is bound to it, back to its definition."""
         self._database.run(f"DELETE FROM autoscalers WHERE {OWN_AND_BOUND}", function_id, function_id)  # noqa: S608

@@ -73,6 +73,11 @@ class Functions:
         row = self._database.one("SELECT definition FROM definitions WHERE definition_id = ?", definition_id)
         return api_pb2.Function.FromString(row["definition"]) if row else None
 
+    def autoscaler(self, definition_id: str) -> api_pb2.AutoscalerSettings:
+        """A definition's settings; empty ones where there is no such definition."""
+        definition = self.definition(definition_id)
+        return definition.autoscaler_settings if definition else api_pb2.AutoscalerSettings()
+
     def bind(self, function_id: str, params: bytes, options: bytes = b"") -> BoundFunction:
         """The same id for the same parameters and options, so that handles outlive the control plane."""
         parts = (function_id, params, options) if options else (function_id, params)

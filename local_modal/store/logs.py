@@ -23,6 +23,16 @@ class LogLine:
 
 
 @dataclass(frozen=True)
+class LoggedContainer:
+    """A container, running where `finished_at` is 0 (times: s since the epoch)."""
+
+    task_id: str
+    app_id: str
+    started_at: float
+    finished_at: float
+
+
+@dataclass(frozen=True)
 class LogFilter:
     """Which lines are asked for; an empty field asks for all."""
 
@@ -75,6 +85,14 @@ class Logs:
         query = f"SELECT * FROM logs WHERE {where} AND entry > ? ORDER BY entry LIMIT ?"  # noqa: S608 - our own columns
         rows = self._database.all(query, *values, entry, limit)
         return [LogLine(**dict(row)) for row in rows]
+
+    def container(self, task_id: str) -> LoggedContainer | None:
+        """A container of an earlier control plane, as far as it printed something."""
+        query = (
+            "SELECT app_id, min(timestamp) AS first, max(timestamp) AS last FROM logs WHERE task_id = ? GROUP BY app_id"
+        )
+        row = self._database.one(query, task_id)
+        return LoggedContainer(task_id, row["app_id"], row["first"], row["last"]) if row else None
 
     def last_entry(self) -> int:
         """The newest entry's number, 0 where there is none."""

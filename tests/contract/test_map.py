@@ -129,7 +129,9 @@ def test_for_each_waits_and_passes_failures_over_where_asked(app: str, environme
 
 def test_inputs_of_a_map_are_retried_as_the_function_says(app: str, environment: str) -> None:
     keys = [uuid4().hex for _ in range(3)]
-    assert list(function(app, "second_time", environment).map(keys)) == keys
+    second_time = function(app, "second_time", environment)
+    assert list(second_time.map(keys)) == keys
+    assert second_time.remote(alone := uuid4().hex) == alone
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ WITH_A_TOKEN = {
 def stages(*, full: bool = False) -> set[str]:
     """The targets that `make ci` runs, or `make ci-full`."""
     always, _, at_length = (ROOT / ".ci" / "stages").read_text().partition('if [ "$full" ]')
-    return set(re.findall(r"^ *stage .*?make ([a-z-]+)", always + at_length * full, re.MULTILINE))
+    return set(re.findall(r"^(?: *| .*\) )stage .*?make ([a-z-]+)", always + at_length * full, re.MULTILINE))
 
 
 def steps() -> list[Step]:

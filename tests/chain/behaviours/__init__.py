@@ -12,7 +12,7 @@ FAMILIES: dict[str, tuple[Behaviour, ...]] = {
     "What a block returns": results.ROWS,
     "Streams and logs": streams.ROWS,
     "Exceptions": errors.ROWS,
-    "Ways of leaving": leaving.ROWS,
     "The machine": machine.ROWS,
+    "Ways of leaving": leaving.ROWS,
 }
 BEHAVIOURS: tuple[Behaviour, ...] = tuple(row for rows in FAMILIES.values() for row in rows)

@@ -1,7 +1,9 @@
 """Compares what became of one workflow in two servers, aspect by aspect."""
 
+import math
 from typing import Any
 
+import numpy as np
 from roboflow_workflows.execution_engine.entities.base import Batch, WorkflowImageData
 
 from tests.chain.behaviours.row import Aspect
@@ -56,9 +58,9 @@ def equal(left: Any, right: Any) -> bool:
         names = ("numpy_image", "parent_metadata", "workflow_root_ancestor_metadata", "_video_metadata")
         return all(same(getattr(left, name), getattr(right, name)) for name in names)
     if isinstance(left, Batch):
-        return left.indices == right.indices and equal(list(left), list(right))
+        return equal([left.indices, *left], [right.indices, *right])
     if isinstance(left, dict):
-        return list(left) == list(right) and all(equal(left[key], right[key]) for key in left)
+        return equal(list(left.items()), list(right.items()))
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(map(equal, left, right))
-    return same(left, right)
+    return same(left, right) or (isinstance(left, float | np.floating) and math.isnan(left) and math.isnan(right))

@@ -25,6 +25,7 @@ ROWS = (
     raising("a bare assert", "assert 1 == 2"),
     raising("StopIteration", "next(iter([]))"),
     raising("MemoryError raised", "raise MemoryError('full')"),
+    raising("MemoryError of an allocation", "bytearray(1 << 60)"),
     raising("UnicodeDecodeError", "b'\\xff'.decode()"),
     raising("OSError", "raise OSError(2, 'No such file', 'a.txt')"),
     raising("FileNotFoundError", "open('/nowhere/a.txt')"),

@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "DIFFERENCES.md"
 INTRODUCTION = """\
 # Differences from local execution
 
-<!-- Written by `make docs-differences` out of tests/chain/behaviours: edit those. -->
+<!-- Written by `make docs` out of tests/chain/behaviours: edit those. -->
 
 A custom Python block does in its sandbox what it does where the server runs it itself \
 (`WORKFLOWS_CUSTOM_PYTHON_EXECUTION_MODE=local`), but for what is listed here. `tests/chain/test_differences.py` runs \

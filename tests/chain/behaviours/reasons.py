@@ -48,6 +48,7 @@ TEXT_FAILS = (
 )
 CONTROL = "Control characters but newline and tab are written out: a block can't write over the terminal or the log."
 SURROGATE = "Text in an answer is UTF-8, in which a lone surrogate is a question mark."
+PRINTED_SURROGATE = f"{SURROGATE[:-1]}; and the line named is the block's, not one of the stream's."
 TRUE_CLASS = "An exception is named by its class, not by what it says its class is."
 NO_EXCEPTION = (
     "What is meant to end more than the block, as `SystemExit` is, ends its container and reads as a failure of the "

@@ -49,6 +49,28 @@ TREE = workflow(
     {"width": "width.width", "total": "join.total", "kind": "join.kind"},
     {"image": IMAGE},
 )
+NOTHING = definition(
+    "Nothing",
+    "def run(self, image):\n    return []\n",
+    ("image",),
+    ("part",),
+    manifest={"output_dimensionality_offset": 1},
+)
+COUNT = definition(
+    "Count",
+    "def run(self, part):\n    return {'value': [len(part), list(part)]}\n",
+    ("part",),
+    manifest={"output_dimensionality_offset": -1, "accepts_empty_values": True},
+)
+EMPTY = workflow(
+    [NOTHING, COUNT],
+    [
+        {"type": "Nothing", "name": "nothing", "image": "$inputs.image"},
+        {"type": "Count", "name": "count", "part": "$steps.nothing.part"},
+    ],
+    {"value": "count.value"},
+    {"image": IMAGE},
+)
 CHANGE = definition(
     "Change", "def run(self, value):\n    value.append(9)\n    return {'value': len(value)}\n", ("value",)
 )
@@ -114,7 +136,7 @@ ROWS = (
     ),
     giving("None as a value", "None"),
     giving("text, numbers and truth", "['ü', 1, 2.5, True, 2**70, -0.0, 1e300]"),
-    giving("infinity", "[math.inf, -math.inf]"),
+    giving("infinity and what is no number", "[math.inf, -math.inf, math.nan, np.float32('nan')]"),
     giving("containers", "{'t': (1, (2,)), 'l': [], 'd': {}, 's': {3}, 'f': frozenset({4})}"),
     giving("a dict with keys of several types", "{1: 'a', 'b': 2, (3, 4): 5, None: 6}"),
     giving("NumPy scalars", "[np.int64(3), np.float32(0.5), np.bool_(True), np.uint8(255), np.str_('a')]"),
@@ -281,6 +303,7 @@ ROWS = (
         {"image": PICTURES},
         manifest={"accepts_batch_input": True},
     ),
+    Behaviour("an empty batch from a step before", EMPTY, {"image": PICTURE}),
     block(
         "an empty batch",
         """\

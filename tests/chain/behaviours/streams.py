@@ -188,8 +188,8 @@ ROWS = (
         ),
     ),
     *differing(
-        reasons.SURROGATE,
-        ("message", "line", "snippet", "stdout", "debug output", "shown"),
+        reasons.PRINTED_SURROGATE,
+        ("message", "line", "snippet", "stdout", "debug output"),
         block("print a lone surrogate", "def run(self):\n    print('a\\ud800b')\n    return {'value': 1}\n"),
     ),
     *differing(

@@ -14,11 +14,13 @@ from local_modal.store.calls import CallStore
 from local_modal.store.database import Database
 from local_modal.store.functions import BoundFunction
 
+SUCCESS = api_pb2.GenericResult.GENERIC_STATUS_SUCCESS
 FUNCTION = BoundFunction("fu-bound", "fu-base", b"")
 
 
-def make_call(inputs: int = 1) -> tuple[Call, list[Input]]:
-    call = Call(FUNCTION, "ap-1", api_pb2.FUNCTION_CALL_TYPE_MAP, api_pb2.FUNCTION_CALL_INVOCATION_TYPE_SYNC)
+def make_call(inputs: int = 1, *, unary: bool = False) -> tuple[Call, list[Input]]:
+    kind = api_pb2.FUNCTION_CALL_TYPE_UNARY if unary else api_pb2.FUNCTION_CALL_TYPE_MAP
+    call = Call(FUNCTION, "ap-1", kind, api_pb2.FUNCTION_CALL_INVOCATION_TYPE_SYNC)
     return call, call.add(api_pb2.FunctionPutInputsItem(idx=index) for index in range(inputs))
 
 
@@ -64,14 +66,23 @@ async def test_outputs_are_narrowed_to_a_range_of_indices(first: int, last: int,
     assert [item.idx for item in response.outputs] == expected
 
 
-async def test_a_retried_input_is_waited_for_by_its_attempt() -> None:
-    call, (entry,) = make_call()
-    finish(call, entry)
-    entry.retries, entry.done = 1, False
+async def test_an_input_that_is_run_again_is_waited_for_anew() -> None:
+    call, (entry,) = make_call(unary=True)
     name = entry.attempt
+    finish(call, entry)
+    call.retry(entry, api_pb2.FunctionInput(args=b"again"))
     assert not (await call.wait_outputs(request(timeout=0.0, input_jwts=[name]))).outputs
     finish(call, entry)
-    assert len((await call.wait_outputs(request(timeout=0.0, input_jwts=[name]))).outputs) == 1
+    (output,) = (await call.wait_outputs(request(timeout=0.0, input_jwts=[name]))).outputs
+    assert output.retry_count == 1
+
+
+async def test_a_map_gets_what_came_after_its_request_was_made_too() -> None:
+    call, (first, second) = make_call(2)
+    known = [first.attempt]
+    finish(call, second)
+    finish(call, first)
+    assert len((await call.wait_outputs(request(timeout=0.0, input_jwts=known))).outputs) == 2
 
 
 async def test_what_names_no_attempt_is_refused() -> None:
@@ -123,7 +134,7 @@ def test_finished_calls_go_when_their_time_is_over(database: Database) -> None:
 async def test_a_spawned_calls_results_outlive_the_control_plane(database: Database) -> None:
     calls = calls_of(database)
     call, entries = spawn(calls, 3)
-    done = api_pb2.FunctionGetOutputsItem(result=api_pb2.GenericResult(status=1, data=b"kept"))
+    done = api_pb2.FunctionGetOutputsItem(result=api_pb2.GenericResult(status=SUCCESS, data=b"kept"))
     calls.finish(entries[1], done)
     again = calls_of(database).get(call.call_id)
     assert again is not None
@@ -131,7 +142,7 @@ async def test_a_spawned_calls_results_outlive_the_control_plane(database: Datab
     response = await again.wait_outputs(request(timeout=0.0))
     failed = api_pb2.GenericResult.GENERIC_STATUS_INTERNAL_FAILURE
     outputs = {item.idx: (item.result.status, item.result.data) for item in response.outputs}
-    assert outputs == {0: (failed, b""), 1: (1, b"kept"), 2: (failed, b"")}
+    assert outputs == {0: (failed, b""), 1: (SUCCESS, b"kept"), 2: (failed, b"")}
     assert "restarted" in response.outputs[0].result.exception
 
 
@@ -146,7 +157,9 @@ def test_results_beyond_the_room_for_them_go_the_oldest_first(database: Database
     spawned = []
     for _ in range(4):
         call, (entry,) = spawn(calls)
-        calls.finish(entry, api_pb2.FunctionGetOutputsItem(result=api_pb2.GenericResult(status=1, data=b"x" * 1000)))
+        calls.finish(
+            entry, api_pb2.FunctionGetOutputsItem(result=api_pb2.GenericResult(status=SUCCESS, data=b"x" * 1000))
+        )
         spawned.append(call.call_id)
     spawn(calls)
     assert [calls.get(call_id) is not None for call_id in spawned] == [False, False, True, True]
