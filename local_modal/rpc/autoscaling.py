@@ -39,4 +39,4 @@ class AutoscalingService(Service):
         return bound, self.live_definition(bound)
 
     def _current(self, bound: BoundFunction, definition: Definition) -> api_pb2.AutoscalerSettings:
-        return self.plane.scheduler.autoscaler(definition, bound)
+        return self.plane.scheduler.scaling.autoscaler(definition, bound)

@@ -131,8 +131,9 @@ def _ensure_checked(name: str) -> None:
 def _refused(name: str, unserved: Callable[[str], None]) -> Callable[[Any], Awaitable[None]]:
     async def refuse(_stream: object) -> None:
         unserved(name)
-        why = "local Modal has no shell, no exec and no sandboxes: it " if SHELL.match(name) else "local Modal "
-        raise GRPCError(Status.UNIMPLEMENTED, f"{why}doesn't serve {name}; docs/local-modal.md lists what it serves")
+        why = ": it has no shell, no exec and no sandboxes" if SHELL.match(name) else ""
+        text = f"local Modal doesn't serve {name}{why}; docs/local-modal.md lists what it serves"
+        raise GRPCError(Status.UNIMPLEMENTED, text)
 
     return refuse
 

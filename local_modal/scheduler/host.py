@@ -10,6 +10,7 @@ from modal_proto import api_pb2
 from local_modal.runtime.zygote import LaunchSpec
 from local_modal.scheduler.calls import Input
 from local_modal.scheduler.logs import LogWriter
+from local_modal.scheduler.scaling import Scaling
 from local_modal.scheduler.task import Connection, Definition, Task
 from local_modal.settings import Settings
 from local_modal.store.functions import BoundFunction
@@ -49,6 +50,7 @@ class Host(Protocol):
     capacity: Capacity
     log_writer: LogWriter
     run_dir: Path
+    scaling: Scaling
 
     async def serve(self, task: Task, end: socket.socket) -> Connection:
         """Answer the RPCs that come over a task's socket."""
@@ -56,14 +58,6 @@ class Host(Protocol):
 
     async def launch_spec(self, task: Task, bound: BoundFunction, *, shared: bool) -> LaunchSpec:
         """Everything that a container of the task's definition is started with."""
-        ...
-
-    def spares(self, definition: Definition, bound: BoundFunction, *, shared: bool) -> int:
-        """How many containers are there ahead of inputs: of a definition, or for one set of parameters."""
-        ...
-
-    def autoscaler(self, definition: Definition, bound: BoundFunction) -> api_pb2.AutoscalerSettings:
-        """A definition's settings with what overrides them for a function or an instance."""
         ...
 
     def ended(self, task: Task) -> None:

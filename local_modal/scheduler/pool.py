@@ -73,7 +73,7 @@ class Pool:
         return tuple(self._pending)
 
     def _wanted(self) -> int:
-        return self._host.spares(self.definition, self._bound, shared=self._shared)
+        return self._host.scaling.spares(self.definition, self._bound, shared=self._shared)
 
     def _is_wanted(self) -> bool:
         """Whether a container that has been idle for long is one of those that are to be there."""
@@ -99,7 +99,7 @@ class Pool:
             return False
         if not self._host.capacity.free or self._will_be_taken():
             return False
-        most = self._host.autoscaler(self.definition, entry.call.function).max_containers
+        most = self._host.scaling.autoscaler(self.definition, entry.call.function).max_containers
         return not most or len(self.tasks) - len(self._spares) + self._launching < most
 
     def _will_be_taken(self) -> bool:

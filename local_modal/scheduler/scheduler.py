@@ -17,6 +17,7 @@ from local_modal.scheduler.host import Capacity
 from local_modal.scheduler.logs import LogWriter
 from local_modal.scheduler.pool import STOPPED, Pool
 from local_modal.scheduler.results import ForgedResultError
+from local_modal.scheduler.scaling import Scaling
 from local_modal.scheduler.task import DEFAULT_SCALEDOWN_WINDOW, Connection, Definition, Task
 from local_modal.settings import Settings
 from local_modal.store.autoscalers import Autoscalers
@@ -52,7 +53,7 @@ class Scheduler:
         self.run_dir = run_dir
         self.calls = calls
         self._blobs = blobs
-        self._autoscalers = autoscalers
+        self.scaling = Scaling(settings, autoscalers)
         self._pools: dict[tuple[str, bytes], Pool] = {}
         self._retired: set[Pool] = set()
         self._unshareable: set[str] = set()
@@ -103,7 +104,7 @@ class Scheduler:
         """Take the snapshot of a definition that has just gone live, and start what is to be there ahead of inputs."""
         if definition.shareable or not definition.function.is_class:
             bound = BoundFunction(function_id, function_id, b"")
-            if definition.snapshot or self.spares(definition, bound, shared=False):
+            if definition.snapshot or self.scaling.spares(definition, bound, shared=False):
                 self.scale(definition, bound)
 
     def scale(self, definition: Definition, bound: BoundFunction) -> None:
@@ -111,25 +112,6 @@ class Scheduler:
         pool = self._pool(definition, bound)
         pool.prepare()
         pool.warm()
-
-    def autoscaler(self, definition: Definition, bound: BoundFunction) -> api_pb2.AutoscalerSettings:
-        """A definition's settings with what overrides them for a function or an instance."""
-        settings = definition.autoscaler
-        for function_id in dict.fromkeys((definition.function_id, bound.bound_id)):
-            settings.MergeFrom(self._autoscalers.get(function_id))
-        return settings
-
-    def spares(self, definition: Definition, bound: BoundFunction, *, shared: bool) -> int:
-        """How many containers are there ahead of inputs: what the machine sets, or more where a function asks for more.
-
-        The machine's number is for single-use containers with a snapshot, which cost next to nothing.
-        """
-        settings = definition.autoscaler if shared else self.autoscaler(definition, bound)
-        asked = settings.min_containers + settings.buffer_containers
-        if shared:
-            asked += self._autoscalers.waiting(definition.function_id)
-        forked = self.settings.prefork if definition.single_use and definition.snapshot else 0
-        return min(max(forked, asked), self.settings.max_containers)
 
     def retire(self, definition_ids: Iterable[str]) -> None:
         """These are no longer live: their containers end with what they run."""
@@ -261,7 +243,7 @@ class Scheduler:
         """A container that runs nothing and waits ends after its scale-down window, unless it is to be there."""
         if task.getter is None or task.getter.done() or task.running or task.bound is None:
             return
-        window = self.autoscaler(task.definition, task.bound).scaledown_window or DEFAULT_SCALEDOWN_WINDOW
+        window = self.scaling.autoscaler(task.definition, task.bound).scaledown_window or DEFAULT_SCALEDOWN_WINDOW
         task.timers[IDLE] = asyncio.get_running_loop().call_later(window, self._idle, task)
 
     def _idle(self, task: Task) -> None:

@@ -20,6 +20,8 @@ from local_modal.rpc.transport import SERVICE
 from tests.contract.conftest import Deploy, LocalModal, lookup
 
 APP = """
+    import os
+
     import modal
 
     app = modal.App("guarded")
@@ -32,6 +34,11 @@ APP = """
         @modal.method()
         def echo(self, value):
             return value
+
+
+    @app.function(image=modal.Image.debian_slim(python_version="3.11"), timeout=20)
+    def where():
+        return os.environ["MODAL_TASK_ID"]
 """
 ROLES = ("no-access", "viewer", "contributor")
 METHODS = {method.name: method for method in SERVICE.methods}
@@ -230,7 +237,26 @@ async def targets(scene: Scene, rpc: str) -> dict[str, object]:
     }
 
 
-SCOPED = sorted(name for name, level in access.ACCOUNT.items() if level is not Level.ANY and name != "ContainerStop")
+ABOUT_CONTAINERS = {"ContainerStop", "TaskGetInfo"}
+SCOPED = sorted(
+    name for name, level in access.ACCOUNT.items() if level is not Level.ANY and name not in ABOUT_CONTAINERS
+)
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_reaches_the_containers_of_its_environment_only(scene: Scene, role: str) -> None:
+    call = modal.FunctionCall.from_id(str(scene.objects["function_call_id"]))
+    assert await call.get.aio(timeout=40) == 1
+    variables = modal.Function.from_name("guarded", "where", environment_name=str(scene.objects["environment_name"]))
+    task_id = await variables.remote.aio()
+    allowed = {"no-access": set(), "viewer": {"TaskGetInfo"}, "contributor": {"TaskGetInfo", "ContainerStop"}}[role]
+    for rpc in ("TaskGetInfo", "ContainerStop"):
+        try:
+            await scene.users[role].call(rpc, task_id=task_id)
+            reached = True
+        except GRPCError as error:
+            reached = error.status is not Status.PERMISSION_DENIED
+        assert reached is (rpc in allowed), rpc
 
 
 @pytest.mark.parametrize("role", ROLES)

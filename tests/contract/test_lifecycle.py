@@ -195,6 +195,16 @@ def test_handles_made_before_a_restart_work_after_it(own: LocalModal, client: mo
     assert modal.FunctionCall.from_id(call.object_id, client=client).get(timeout=20) == 42
 
 
+def test_containers_that_are_asked_for_are_there_after_a_restart(own: LocalModal, client: modal.Client) -> None:
+    function = modal.Function.from_name("survives", "double", environment_name="main", client=client)
+    function.autoscaler.update(min_containers=1)
+    restart(own, "stopped")
+    end = time.monotonic() + 40
+    while function.get_current_stats().num_total_runners < 1:
+        assert time.monotonic() < end
+    assert function.remote(3) == 6
+
+
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_a_call_in_flight_during_a_restart_fails_as_modals_own_error(
     own: LocalModal, client: modal.Client, how: str
