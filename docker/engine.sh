@@ -7,12 +7,13 @@
 #
 # An engine that it starts keeps its layers in a cache folder, so that the next start builds on them.
 # Settings: DOCKER_HOST (the engine to use), ENGINE_HOME (~/.cache/inference-custom-blocks/docker),
-# ENGINE_START_SECONDS (60), ENGINE_STORAGE_DRIVER (overlay2).
+# ENGINE_START_SECONDS (60), ENGINE_STORAGE_DRIVER (overlay2), ENGINE_KEEP_STORAGE (20GB: what builds may leave behind).
 set -euo pipefail
 verb=${1:-start}
 home=${ENGINE_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/inference-custom-blocks/docker}
 socket=$home/docker.sock
 start_seconds=${ENGINE_START_SECONDS:-60}
+keep=${ENGINE_KEEP_STORAGE:-20GB}
 
 say() { printf 'engine: %s\n' "$*" >&2; }
 fail() {
@@ -68,7 +69,8 @@ start_engine() {
   fi
   rm -f "$home/dockerd.pid"
   say "starting dockerd, layers in $home"
-  setsid dockerd --data-root "$home/data" --exec-root "$home/run" --pidfile "$home/dockerd.pid" \
+  printf '{"builder": {"gc": {"enabled": true, "defaultKeepStorage": "%s"}}}\n' "$keep" >"$home/daemon.json"
+  setsid dockerd --config-file "$home/daemon.json" --data-root "$home/data" --exec-root "$home/run" --pidfile "$home/dockerd.pid" \
     --host "unix://$socket" --storage-driver "${ENGINE_STORAGE_DRIVER:-overlay2}" \
     </dev/null >"$home/dockerd.log" 2>&1 9>&- &
   local engine=$!

@@ -152,12 +152,8 @@ def _env(options: argparse.Namespace, settings: Settings) -> int:
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     credentials = Credentials.load(settings.home)
     running = daemon.Running.find(settings.home)
-    variables = {
-        "MODAL_SERVER_URL": running.client_url if running else settings.advertised_url or settings.url,
-        "MODAL_TOKEN_ID": credentials.token_id,
-        "MODAL_TOKEN_SECRET": credentials.token_secret,
-        "MODAL_ENVIRONMENT": settings.environment,
-    }
+    url = running.client_url if running else settings.advertised_url or settings.url
+    variables = credentials.client_variables(url, settings.environment)
     if options.format == "json":
         print(json.dumps(variables))
     else:

@@ -1,4 +1,4 @@
-"""Who may use this control plane: a token drawn at install, in a file that only its owner reads."""
+"""Who may use this control plane, and how: a token drawn at install, in a file that only its owner reads."""
 
 import base64
 import hmac
@@ -52,6 +52,19 @@ class Credentials:
         finally:
             temporary.unlink()
         return drawn
+
+    def client_variables(self, url: str, environment: str) -> dict[str, str]:
+        """The variables that connect a modal client.
+
+        A proxy that this machine reaches the internet by is not on the way to `url`. The client goes through it all the
+        same, in part whatever NO_PROXY says, unless it is told not to (modal/_utils/proxy_support.py).
+        """
+        return {
+            "MODAL_SERVER_URL": url,
+            "MODAL_TOKEN_ID": self.token_id,
+            "MODAL_TOKEN_SECRET": self.token_secret,
+            "MODAL_ENVIRONMENT": environment,
+        }
 
     def accepts(self, token_id: str, token_secret: str) -> bool:
         """Compare in constant time."""

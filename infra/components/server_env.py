@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from infra.settings import Settings
 
 SERVER_URL = "MODAL_SERVER_URL"
+CONNECTION = (SERVER_URL, "MODAL_DISABLE_API_PROXY")
+"""Where Modal is, and that the machine's proxy isn't on the way there."""
 
 
 def server_url(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -24,5 +26,5 @@ def server_env(settings: Settings, environ: Mapping[str, str] = os.environ) -> d
         "MODAL_ENVIRONMENT": settings.environment,
         "WORKFLOWS_CUSTOM_PYTHON_EXECUTION_MODE": "modal",
         "WORKFLOWS_PLUGINS": "modal_app.server.plugin",
-        **({SERVER_URL: url} if url else {}),
+        **{name: environ[name] for name in CONNECTION if url and environ.get(name)},
     }

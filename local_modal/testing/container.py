@@ -4,7 +4,6 @@ import json
 import os
 import time
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +12,7 @@ from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.wait_strategies import WaitStrategy
 from testcontainers.core.waiting_utils import WaitStrategyTarget
 
+from local_modal.daemon import DIRECT
 from local_modal.settings import PREFIX
 
 IMAGE = "inference-custom-blocks:local-modal"
@@ -117,7 +117,7 @@ class _Health(WaitStrategy):
 
 def _answers(container: LocalModalContainer) -> bool:
     try:
-        with urllib.request.urlopen(f"{container.get_url()}/health", timeout=5) as answer:  # noqa: S310 - made above
+        with DIRECT.open(f"{container.get_url()}/health", timeout=5) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
     except (OSError, urllib.error.URLError, StopIteration):
         return False

@@ -113,13 +113,8 @@ class LocalModalProcess:
 
     def client_env(self) -> dict[str, str]:
         """The variables that connect a modal client: address, token (a secret) and environment."""
-        credentials = Credentials.load(self._running_home())
-        return {
-            "MODAL_SERVER_URL": self._url,
-            "MODAL_TOKEN_ID": credentials.token_id,
-            "MODAL_TOKEN_SECRET": credentials.token_secret,
-            "MODAL_ENVIRONMENT": Settings.from_env({**os.environ, **self._settings}).environment,
-        }
+        settings = Settings.from_env({**os.environ, **self._settings})
+        return Credentials.load(self._running_home()).client_variables(self._url, settings.environment)
 
     def get_logs(self) -> str:
         """What it printed."""

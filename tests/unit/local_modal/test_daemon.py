@@ -30,5 +30,26 @@ def test_clients_are_given_the_advertised_address_by_whoever_asks_later(tmp_path
         local_modal("stop")
 
 
+def test_it_is_started_found_and_called_without_the_proxy_of_the_machine(tmp_path: Path) -> None:
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:1")
+    kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    environment = {**kept, **proxies, "LOCAL_MODAL_HOME": str(tmp_path), "LOCAL_MODAL_PORT": "0"}
+
+    def run(*command: str, **more: str) -> str:
+        arguments = [sys.executable, "-m", *command]
+        done = subprocess.run(
+            arguments, env={**environment, **more}, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout
+
+    run("local_modal", "start")
+    try:
+        assert json.loads(run("local_modal", "status", "--json"))["running"] is True
+        client = json.loads(run("local_modal", "env", "--format", "json"))
+        assert "main" in run("modal", "environment", "list", "--json", **client)
+    finally:
+        run("local_modal", "stop")
+
+
 def test_clients_beside_it_are_given_its_own_address() -> None:
     assert Running(1, "http://127.0.0.1:5", 0.0).client_url == "http://127.0.0.1:5"

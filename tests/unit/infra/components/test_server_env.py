@@ -15,6 +15,12 @@ def test_the_address_is_there_only_where_modal_is_another_one() -> None:
     assert variables({"MODAL_SERVER_URL": "http://x"})["MODAL_SERVER_URL"] == "http://x"
 
 
+def test_a_server_goes_past_the_proxy_where_the_deployer_went_past_it() -> None:
+    direct = {"MODAL_DISABLE_API_PROXY": "1"}
+    assert variables({"MODAL_SERVER_URL": "http://x", **direct}).items() >= direct.items()
+    assert "MODAL_DISABLE_API_PROXY" not in variables(direct)
+
+
 def test_no_credential_is_among_them() -> None:
     given = variables({"MODAL_TOKEN_ID": "ak-deployer", "MODAL_TOKEN_SECRET": "as-deployer"})
     assert "deployer" not in str(given)
