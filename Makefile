@@ -82,14 +82,17 @@ release: setup ## Deploy and check the whole chain; roll back when a check fails
 
 .PHONY: drift
 drift: setup ## Compare Modal with the stack and the code; fails when they differ
+	@$(start_modal)
 	@$(CONVERGE) drift --stack $(STACK)
 
 .PHONY: rollback
 rollback: setup ## Make the version before live (VERSION=v3: that one), till the next deploy
+	@$(start_modal)
 	@$(CONVERGE) rollback --stack $(STACK) $(if $(VERSION),--version $(VERSION))
 
 .PHONY: destroy
 destroy: setup ## Delete what the stack made (asks first, unless STACK=local or YES=1)
+	@$(start_modal)
 	@$(CONVERGE) destroy --stack $(STACK) $(if $(YES),--yes)
 
 .PHONY: server-env
@@ -99,6 +102,7 @@ server-env: setup ## Print a server's variables (SHOW_SECRETS=1: all; FILE=path;
 
 .PHONY: rotate
 rotate: setup ## Make new tokens for a server; those before work until the next time (FILE=path)
+	@$(start_modal)
 	@$(CONVERGE) rotate --stack $(STACK)
 	@$(MAKE) server-env
 
@@ -125,7 +129,7 @@ else
 endif
 
 .PHONY: status
-status: setup ## Show local Modal: its address, its apps, the active layers of isolation
+status: setup ## Show local Modal: its address, and the active layers of isolation
 	@$(PY) -m local_modal status
 
 .PHONY: logs

@@ -80,6 +80,9 @@ def examine(stack: str, environ: Mapping[str, str]) -> Iterator[Finding]:
     except ConvergeError as error:
         yield Finding("credentials", False, str(error))
         return
+    except OSError as error:
+        yield Finding("state", False, f"{error.filename}: {error.strerror}")
+        return
     yield state(stack, variables)
     if runs:
         yield account(variables)

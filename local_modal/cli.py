@@ -31,6 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error
+        print(f"local-modal: {what}; LOCAL_MODAL_HOME and LOCAL_MODAL_CACHE say where its files are", file=sys.stderr)
+        return 1
     return status
 
 

@@ -64,6 +64,7 @@ class Credentials:
             "MODAL_TOKEN_ID": self.token_id,
             "MODAL_TOKEN_SECRET": self.token_secret,
             "MODAL_ENVIRONMENT": environment,
+            "MODAL_DISABLE_API_PROXY": "1",
         }
 
     def accepts(self, token_id: str, token_secret: str) -> bool:

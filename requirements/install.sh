@@ -5,12 +5,12 @@
 #
 # STAMP, a file inside VENV, says that VENV is complete. It goes before anything is touched and comes back last, so
 # that an environment without it is one that an interrupted run left, and is made anew from uv's cache.
-# Settings: PYTHON (python3.11), MIN_FREE_GB (10).
+# Settings: PYTHON (python3.11), MIN_FREE_GB (12: packages, Pulumi's build, the image).
 set -euo pipefail
 venv=$1 stamp=$2
 shift 2
 python=${PYTHON:-python3.11}
-min_free_gb=${MIN_FREE_GB:-10}
+min_free_gb=${MIN_FREE_GB:-12}
 unset PYTHONDONTWRITEBYTECODE # imports of the engine take twice as long without bytecode
 
 fail() {
@@ -33,7 +33,7 @@ else
   "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$python has no venv module (Debian: apt-get install python3.11-venv)"
   free_kb=$(df --output=avail -k "$(dirname "$venv")" | tail -n 1)
   free_gb=$((free_kb / 1048576))
-  [ "$free_gb" -ge "$min_free_gb" ] || fail "$free_gb GB are free here and about $min_free_gb are needed, most of them for torch; make room, or set MIN_FREE_GB"
+  [ "$free_gb" -ge "$min_free_gb" ] 2>/dev/null || fail "$free_gb GB are free here and about $min_free_gb are needed, most of them for torch; make room, or set MIN_FREE_GB to a whole number"
   echo "set-up: $venv with $("$python" --version), from nothing"
   rm -rf "$venv"
   "$python" -m venv "$venv"

@@ -26,6 +26,7 @@ FIXED = {
     "PULUMI_SKIP_UPDATE_CHECK": "true",
     "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",  # all plug-ins are in this repository
     "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",  # a stack's salt is in its state too
+    "no_grpc_proxy": "127.0.0.1,localhost",  # Pulumi's processes call one another here; gRPC would ask http_proxy
 }
 PRIVATE = 0o600
 

@@ -156,6 +156,10 @@ class Stack:
                 raise ConvergeError(changed.stderr.strip())
             where = f"now in Pulumi.{self.name}.yaml: commit it"
         _say(f"generation {generation} of the tokens of stack {self.name}'s servers, {where}")
+        _say(
+            f"should this be interrupted, `make deploy STACK={self.name}` finishes it: "
+            "another rotation would end the tokens in use"
+        )
         return self.up()
 
     def version(self) -> int | None:

@@ -12,6 +12,9 @@ from modal_app.smoke.environment import prepare
 from modal_app.smoke.report import JsonReport, TableReport
 from modal_app.smoke.runner import Status, run_checks
 
+INTERRUPTED = 130
+"""Exit status of a command that Ctrl-C ended."""
+
 
 def main() -> int:
     """Runs the checks and reports each as soon as those before it are known."""
@@ -29,9 +32,12 @@ def main() -> int:
         return 1
     report = JsonReport() if options.json else TableReport(checks)
     passed = True
-    for outcome in run_checks(checks):
-        report.add(outcome)
-        passed = passed and outcome.status is Status.PASSED
+    try:
+        for outcome in run_checks(checks):
+            report.add(outcome)
+            passed = passed and outcome.status is Status.PASSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     report.end()
     return 0 if passed else 1
 

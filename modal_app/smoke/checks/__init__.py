@@ -9,7 +9,7 @@ from importlib import import_module
 from modal_app.settings import AppSettings
 from modal_app.smoke.runner import Check
 
-REACHABLE = "is MODAL_SERVER_URL right, and running? Local Modal: `make status`"
+REACHABLE = "is MODAL_SERVER_URL right, and does it run? Local Modal: `make status`; `make deploy` starts it"
 
 
 def all_checks(*, quick: bool) -> tuple[Check, ...]:

@@ -3,6 +3,7 @@
 import os
 
 import modal
+from grpclib.exceptions import StreamTerminatedError
 from modal import exception as modal_errors
 from modal.config import config
 
@@ -29,7 +30,7 @@ def control_plane() -> str:
         raise StackUnusableError(f"{url} refuses the credentials ({_line(error)}): {HOW_TO_CONNECT}") from error
     except modal_errors.NotFoundError as error:
         raise StackUnusableError(f"the app isn't deployed ({_line(error)}): {DEPLOY}") from error
-    except (modal_errors.Error, OSError) as error:
+    except (modal_errors.Error, StreamTerminatedError, OSError) as error:
         raise StackUnusableError(
             f"{url} can't be reached ({_line(error)}): check MODAL_SERVER_URL; local Modal: `make status`"
         ) from error

@@ -73,6 +73,15 @@ def test_missing_credentials_end_in_a_failure_that_says_what_to_do(
     assert "modal token new" in said
 
 
+def test_a_state_that_can_not_be_written_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", "/sys/not-even-roots")
+    assert main(["--stack", "local"]) == 1
+    assert "✗  /sys/not-even-roots" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_an_account_that_does_not_answer_is_a_fault(tmp_path: Path) -> None:
     variables = {"MODAL_SERVER_URL": "http://localhost:9", "MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1"}
     finding = account({**variables, "PATH": "/bin", "HOME": str(tmp_path)})

@@ -6,9 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from local_modal.cli import main
 from local_modal.daemon import Running
 
 ROOT = Path(__file__).parents[3]
+NOT_EVEN_ROOTS = "/sys/local-modal"
+"""A folder that nobody can make."""
 
 
 def test_clients_are_given_the_advertised_address_by_whoever_asks_later(tmp_path: Path) -> None:
@@ -49,6 +54,17 @@ def test_it_is_started_found_and_called_without_the_proxy_of_the_machine(tmp_pat
         assert "main" in run("modal", "environment", "list", "--json", **client)
     finally:
         run("local_modal", "stop")
+
+
+@pytest.mark.parametrize("command", ["start", "env"])
+def test_a_folder_that_can_not_be_written_is_said_in_a_line(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCAL_MODAL_HOME", NOT_EVEN_ROOTS)
+    assert main([command]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"local-modal: {NOT_EVEN_ROOTS}: ")
+    assert "LOCAL_MODAL_HOME" in line
 
 
 def test_clients_beside_it_are_given_its_own_address() -> None:

@@ -3,8 +3,10 @@
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 
 from infra.converge.environment import ROOT, backend_folder, stack_environment, state_home
@@ -44,6 +46,24 @@ def test_what_the_user_set_wins(environ: dict[str, str]) -> None:
     variables = stack_environment("local", {**environ, **own})
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in variables
     assert variables["MODAL_TOKEN_ID"] == "ak-1"
+
+
+@pytest.mark.parametrize("stack", ["local", "staging"])
+def test_pulumis_processes_reach_one_another_past_the_proxy_of_the_machine(environ: dict[str, str], stack: str) -> None:
+    proxies = {"http_proxy": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"}
+    own = {"PULUMI_BACKEND_URL": "s3://bucket"}
+    variables = {**stack_environment(stack, {**environ, **own}), **proxies}
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    ask = (
+        "import grpc, sys; channel = grpc.insecure_channel(sys.argv[1]); "
+        "grpc.channel_ready_future(channel).result(timeout=10)"
+    )
+    try:
+        subprocess.run([sys.executable, "-c", ask, f"127.0.0.1:{port}"], env=variables, check=True, timeout=60)
+    finally:
+        server.stop(None)
 
 
 @pytest.mark.parametrize("kept", [(), ("MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"), ("MODAL_SERVER_URL",)])
