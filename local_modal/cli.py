@@ -117,7 +117,7 @@ def _isolation(found: Isolation) -> dict[str, str]:
 def _print_facts(facts: dict[str, object]) -> None:
     for name, value in facts.items():
         if isinstance(value, dict):
-            print(f"{name}:")
+            print(f"{name}:" if value else f"{name + ':':<16} nothing")
             for key, detail in value.items():
                 print(f"  {key:<20} {detail}")
         else:

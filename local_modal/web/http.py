@@ -1,4 +1,4 @@
-"""Health, and the upload and download of blobs."""
+"""Health, the upload and download of blobs, and a word where Modal would show an app's page."""
 
 import os
 
@@ -11,6 +11,11 @@ from local_modal.strangers import Strangers
 
 PLANE = web.AppKey("plane", Plane)
 STRANGERS = web.AppKey("strangers", Strangers)
+NO_PAGES = """Local Modal has no pages. With its variables (`eval "$(local-modal env)"`):
+  modal app list         the apps that are deployed here
+  modal app logs NAME    what an app's containers print
+  modal container list   the containers that run
+"""
 
 
 def http_application(plane: Plane, strangers: Strangers) -> web.Application:
@@ -19,6 +24,7 @@ def http_application(plane: Plane, strangers: Strangers) -> web.Application:
     application[PLANE] = plane
     application[STRANGERS] = strangers
     application.router.add_get("/health", _health)
+    application.router.add_get("/apps/{page:.*}", _app_page)
     application.router.add_put("/blobs/{blob_id}/{key}", _upload)
     application.router.add_get("/blobs/{blob_id}/{key}", _download)
     return application
@@ -30,6 +36,11 @@ async def _health(request: web.Request) -> web.Response:
     return web.json_response(
         {"status": "ok", "client_version": CLIENT_VERSION, "workspace": plane.settings.workspace, "pid": os.getpid()}
     )
+
+
+async def _app_page(_request: web.Request) -> web.Response:
+    """Where the client's links to an app lead; the same for every app, known or not."""
+    return web.Response(text=NO_PAGES)
 
 
 def _checked_blob(request: web.Request) -> str:

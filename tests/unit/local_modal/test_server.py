@@ -53,6 +53,13 @@ async def test_health_is_served_over_http_without_a_token(plane: ControlPlane) -
     assert not set(token(plane).values()) & set(map(str, facts.values()))
 
 
+async def test_where_modal_shows_an_app_it_says_how_to_see_one(plane: ControlPlane) -> None:
+    url = f"{plane.plane.settings.url}/apps/main/ap-1"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/plain")
+        assert "modal app logs" in await answer.text()
+
+
 async def test_grpc_is_served_on_the_same_port(plane: ControlPlane, channel: grpclib.client.Channel) -> None:
     hello = await api_grpc.ModalClientStub(channel).ClientHello(Empty(), metadata=token(plane))
     assert hello.image_builder_version
