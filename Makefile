@@ -178,8 +178,8 @@ $(READY): requirements/requirements.uv.txt $(LISTS) $(if $(shell $(PY) -c 'print
 force:
 
 .PHONY: test
-test: setup ## Run all tests; they start what they need (ARGS="-k name" narrows)
-	@$(PY) -m pytest $(ARGS)
+test: setup ## Run all tests, folder by folder; they start what they need (ARGS=-k narrows)
+	@$(if $(ARGS),$(PY) -m pytest $(ARGS),.ci/stages test)
 
 .PHONY: test-docker
 test-docker: setup ## Test the images on a Docker engine, which is started where none runs (ARGS=...)

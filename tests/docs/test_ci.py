@@ -53,6 +53,14 @@ def test_the_full_run_is_the_same_with_load_and_chaos(tmp_path: Path) -> None:
     assert make("--dry-run", "ci-full").stdout.strip() == ".ci/stages full"
 
 
+def test_the_tests_alone_are_the_same_folders_and_start_no_engine(tmp_path: Path) -> None:
+    whole, alone = run_stages(tmp_path, "none"), run_stages(tmp_path, "none", "test")
+    assert list(table(alone.stdout))[2:] == [name for name in table(whole.stdout) if name.startswith("test ")]
+    assert "test-docker" not in alone.stdout
+    assert make("--dry-run", "test").stdout.strip().endswith(".ci/stages test")
+    assert run_stages(tmp_path, "test ARGS=tests/docs/ --durations=5", "test").returncode == 1
+
+
 def test_in_the_full_run_more_is_killed_and_generated_unless_the_user_says_how_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
