@@ -25,6 +25,7 @@ export PYTHON STACK
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 
 CONVERGE := $(PY) -m infra.converge
+REQUEST := build/serve/request.json
 as_server = $(PY) -m infra.env_file --stack $(STACK) --run
 
 ifeq ($(STACK),local)
@@ -96,9 +97,16 @@ destroy: setup ## Delete what the stack made (asks first, unless STACK=local or 
 	@$(CONVERGE) destroy --stack $(STACK) $(if $(YES),--yes)
 
 .PHONY: server-env
-server-env: setup ## Print a server's variables (SHOW_SECRETS=1: all; FILE=path; FORMAT=docker)
-	@$(PY) -m infra.env_file --stack $(STACK) $(if $(TRANSPORT),--transport $(TRANSPORT)) \
+server-env: setup ## Print a server's variables (TRANSPORT=, SHOW_SECRETS=1, FILE=path, FORMAT=docker)
+	@$(PY) -m infra.env_file --stack $(STACK) $(if $(TRANSPORT),--transport '$(TRANSPORT)') \
 	  $(if $(FORMAT),--format $(FORMAT)) $(if $(SHOW_SECRETS),--show-secrets) $(if $(FILE),--file '$(FILE)')
+
+.PHONY: serve
+serve: setup ## Run a released server connected to the stack (TRANSPORT=native, PORT=9001)
+	@$(start_modal)
+	@$(PY) -m examples '$(or $(NAME),count_per_zone)' --request $(REQUEST)
+	@$(PY) -m infra.serve --stack $(STACK) --request $(REQUEST) \
+	  $(if $(TRANSPORT),--transport '$(TRANSPORT)') $(if $(PORT),--port '$(PORT)')
 
 .PHONY: rotate
 rotate: setup ## Make new tokens for a server; those before work until the next time (FILE=path)
@@ -144,14 +152,16 @@ down: setup ## Stop local Modal; what is deployed stays for the next start
 
 IMAGES := $(PY) -m infra.server_images
 SUPPLY_CHAIN := $(PY) -m infra.supply_chain
+# A registry's layers are taken where they are the same, and left there for the next build where that is asked for.
+layers = $(if $(LAYERS),--layers '$(LAYERS)' $(if $(PUSH_LAYERS),--push-layers))
 image_arguments = $(if $(filter default,$(TORCH)),--arg TORCH_BACKEND=) $(if $(BASE),--arg PYTHON_IMAGE='$(BASE)')
 # The engine that answers, or one started from the distribution's packages; and the base image on it.
 with_engine = engine="$$(docker/engine.sh)"; eval "$$engine"; docker/base.sh $(if $(BASE),'$(BASE)') >&2;
 
 .PHONY: images
-images: setup ## Build the CPU server's image and local Modal's (BASE=image, TORCH=default)
-	@$(with_engine) $(IMAGES) build cpu $(image_arguments); \
-	$(IMAGES) build local-modal $(if $(BASE),--arg PYTHON_IMAGE='$(BASE)')
+images: setup ## Build the CPU server's image and local Modal's (BASE=, TORCH=default, LAYERS=)
+	@$(with_engine) $(IMAGES) build cpu $(image_arguments) $(layers); \
+	$(IMAGES) build local-modal $(if $(BASE),--arg PYTHON_IMAGE='$(BASE)') $(layers)
 
 .PHONY: images-gpu
 images-gpu: setup ## Build the GPU server's image (BASE=image)
@@ -185,6 +195,10 @@ test: setup ## Run all tests, folder by folder; they start what they need (ARGS=
 test-docker: setup ## Test the images on a Docker engine, which is started where none runs (ARGS=...)
 	@$(with_engine) REQUIRE_DOCKER=1 $(PY) -m pytest tests/docker $(ARGS)
 
+.PHONY: test-clients
+test-clients: setup ## Run contract tests with each version of modal's client (VERSIONS=, QUICK=1)
+	@$(PY) -m tests.contract.clients $(if $(QUICK),--quick) $(VERSIONS)
+
 .PHONY: bench-images
 bench-images: setup ## Measure the server's image: layers, build, start, memory, beside upstream's
 	@$(with_engine) $(PY) -m benchmarks.images
@@ -206,6 +220,11 @@ format: setup ## Format the code, with ruff's safe fixes
 	@$(VENV)/bin/ruff check --fix-only --quiet $(CODE)
 	@$(VENV)/bin/ruff format $(CODE)
 
+.PHONY: fuzz
+fuzz: setup ## Feed the doors' parsers generated messages (HYPOTHESIS_PROFILE=full: fewer)
+	@HYPOTHESIS_PROFILE=$(or $(HYPOTHESIS_PROFILE),fuzz) $(PY) -m pytest -q tests/unit/modal_app/gateway/test_fuzz.py \
+	  tests/unit/modal_app/contract/test_properties.py --timeout=0 $(ARGS)
+
 .PHONY: load
 load: setup ## Call from many workspaces at once (TEST_SECONDS, TEST_WORKSPACES, TEST_THREADS)
 	@$(PY) -m pytest -q -s tests/load $(ARGS)
@@ -215,9 +234,10 @@ chaos: setup ## Kill local Modal's processes at random, under load (TEST_SECONDS
 	@$(PY) -m pytest -q -s tests/chaos $(ARGS)
 
 .PHONY: docs
-docs: setup ## Write what is generated: configuration.md, DIFFERENCES.md, Pulumi.yaml
+docs: setup ## Write what is generated: configuration, differences, modal's versions
 	@$(PY) -m infra.reference
 	@$(PY) -m tests.chain.behaviours --write
+	@$(PY) -m tests.contract.clients --write
 
 .PHONY: bench
 bench: setup ## Measure the chain: latency, throughput and memory, side by side

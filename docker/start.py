@@ -37,6 +37,7 @@ class StartError(Exception):
 def main(arguments: Sequence[str]) -> int:
     """Exit status, once the server ends."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # until it serves: process 1 has no handler by itself
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     try:
         port = number("PORT", 9001)
         if list(arguments) == ["--healthy"]:
@@ -57,6 +58,7 @@ def serve(arguments: Sequence[str], port: int, workers: int) -> None:
     load_plugins()
     import uvicorn
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the server's to take from here on
     host = os.environ.get("HOST", "0.0.0.0")  # noqa: S104 - a container's own network
     with streams():
         uvicorn.run("start:application", factory=True, host=host, port=port, workers=workers)

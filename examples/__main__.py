@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser("python -m examples", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("name", nargs="?", default="", help="which one; without it, they are listed")
     parser.add_argument("--folder", type=Path, default=BUILD, help="where pictures are written (default: %(default)s)")
+    parser.add_argument("--request", type=Path, help="write the request of a server's client there, and run nothing")
     options = parser.parse_args(arguments)
     try:
         example = load(options.name)
@@ -47,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in names():
             print(f"  make example NAME={each:<{width}}  {load(each).summary}")
         return 2 if options.name else 0
+    if options.request:
+        options.request.parent.mkdir(parents=True, exist_ok=True)
+        options.request.write_text(json.dumps(example.request()), "utf-8")
+        return 0
     _show_input(example)
     warnings.simplefilter("ignore")  # the engine's own, about its own packages
     logging.disable(logging.WARNING)

@@ -3,6 +3,7 @@
 Two texts name a file of the folder: code in the workflow that begins with `file:`, and the value of an image input.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +54,12 @@ class Example:
         """What `ExecutionEngine.run` takes: pictures are read, each (height, width, 3), BGR, 8 bits."""
         return self.inputs | {name: [_picture(file) for file in files] for name, files in self.images.items()}
 
+    def request(self) -> dict[str, Any]:
+        """The body of a server's `POST /workflows/run`, without an API key; of pictures the files, in base64."""
+        encoded = {name: [_encoded(file) for file in files] for name, files in self.images.items()}
+        given = {name: all_of if isinstance(self.inputs[name], list) else all_of[0] for name, all_of in encoded.items()}
+        return {"api_key": None, "specification": self.definition, "inputs": {**self.inputs, **given}}
+
 
 def names() -> list[str]:
     """Every example there is."""
@@ -91,6 +98,10 @@ def _picture(file: Path) -> Any:
     if picture is None:
         raise FileNotFoundError(f"{file} is no picture that can be read")
     return picture
+
+
+def _encoded(file: Path) -> dict[str, str]:
+    return {"type": "base64", "value": base64.b64encode(file.read_bytes()).decode()}
 
 
 def brief(value: Any) -> str:

@@ -26,6 +26,8 @@ class AppFacts:
 
     app: str
     versions: Mapping[str, str | int]
+    doors: Mapping[str, str]
+    """Web endpoint, `Class.method`, by the transport of which it is the server's end."""
     defaults: Mapping[str, Any]
     """Of the settings of app and server alike, by name."""
     server_needs: tuple[str, ...]
@@ -54,6 +56,7 @@ def app_facts() -> AppFacts:
         return AppFacts(
             app=said["app"],
             versions=said["versions"],
+            doors=said["doors"],
             defaults={**said["server_defaults"], **said["defaults"]},
             server_needs=tuple(said["server_needs"]),
             allowed=said["allowed"],

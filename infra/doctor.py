@@ -14,7 +14,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from modal._utils.proxy_support import get_proxy_url
 
 from infra.app_facts import AppFactsError, app_facts
 from infra.converge.backend import FileBackend
@@ -170,17 +172,32 @@ def local_modal() -> Iterator[Finding]:
     said = _ask([sys.executable, "-m", "local_modal", "status", "--json"], os.environ)
     try:
         status = json.loads(said.stdout)
-        running, layers = bool(status["running"]), dict(status["isolation"])
+        running, layers, (host, port) = bool(status["running"]), dict(status["isolation"]), status["listens"]
     except (ValueError, KeyError, TypeError):
         yield Finding("local Modal", False, f"its status can't be read: {_line(said.stderr)}")
         return
     if running:
         yield Finding("local Modal", True, f"{status['url']}, pid {status['pid']}")
     else:
-        yield Finding("local Modal", None, "not started: `make deploy` does")
+        yield _to_be_started(host, port)
     lacking = [f"{layer}: {text}" for layer, text in layers.items() if str(text).startswith(MISSING)]
     detail = "; ".join(lacking) or f"{len(layers)} layers active, containers run as {layers.get('containers run as')}"
     yield Finding("isolation", not lacking, detail)
+
+
+def _to_be_started(host: str, port: int) -> Finding:
+    """Local Modal that doesn't run, with what would be in its way."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        other = "stop what listens there, or choose another: LOCAL_MODAL_PORT=9272 make deploy"
+        return Finding("local Modal", False, f"{host}:{port} can't be used ({_first(error)}): {other}")
+    return Finding("local Modal", None, f"not started: `make deploy` does, on {host}:{port}")
+
+
+def _first(error: OSError) -> str:
+    """Its text; that of `create_server` goes on in brackets."""
+    return (error.strerror or str(error)).partition(" (")[0]
 
 
 def state(stack: str, variables: Mapping[str, str]) -> Finding:
@@ -206,18 +223,30 @@ def state(stack: str, variables: Mapping[str, str]) -> Finding:
 def account(variables: Mapping[str, str]) -> Finding:
     """Whether Modal takes the credentials."""
     name, where = "credentials", variables.get("MODAL_SERVER_URL") or MODAL
-    server = urlsplit(where)
+    server, proxy = urlsplit(where), None
     try:  # the client itself would try for long
-        port = server.port or (80 if server.scheme == "http" else 443)
-        socket.create_connection((server.hostname or "", port), CONNECT_SECONDS).close()
-    except OSError as error:
-        return Finding(name, False, f"{where} can't be reached: {error.strerror or error}")
+        host, port = server.hostname or "", server.port or (80 if server.scheme == "http" else 443)
+        if proxy := _proxy(server, variables):
+            host, port = proxy.hostname or "", proxy.port or 80
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        through = f" through the proxy {host}:{port}, which the machine's variables name" if proxy else ""
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return Finding(name, False, f"{where} can't be reached{through}: {reason}")
     said = _ask([sys.executable, "-m", "modal", "environment", "list", "--json"], variables)
     if said.returncode == 0:
         names = ", ".join(sorted(row["name"] for row in json.loads(said.stdout)))
         return Finding(name, True, f"{where} takes them; its environments: {names}")
     reason = _line(said.stderr) or f"exit status {said.returncode}"
     return Finding(name, False, f"{where} refuses them: {reason}")
+
+
+def _proxy(server: SplitResult, variables: Mapping[str, str]) -> SplitResult | None:
+    """What is on the client's way there."""
+    if variables.get("MODAL_DISABLE_API_PROXY"):
+        return None
+    proxy = get_proxy_url(server.hostname, use_ssl=server.scheme == "https")
+    return urlsplit(proxy) if proxy else None
 
 
 def _ask(command: list[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -15,10 +15,10 @@ from typing import Any
 
 from infra.converge.errors import ConvergeError
 from infra.converge.stack import Stack
+from infra.transports import NATIVE, TOKENS, TRANSPORTS, check_transport, server_variables, smoke_variables
 
-NATIVE = "native"
-"""The way of calling that there is: the server's own Modal client."""
 PRIVATE = 0o600
+TOKEN = "MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"  # noqa: S105 - names, and no token
 SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
 """What every reader of such files takes as it stands; anything else is quoted as for a shell."""
 
@@ -27,17 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status of the command, where there is one."""
     options = _parser().parse_args(arguments)
     try:
-        stack = Stack(options.stack)
+        stack, transport = Stack(options.stack), check_transport(options.transport)
         if options.run:
-            environment = server_environment(stack, stack.outputs(secrets=True))
+            environment = server_environment(stack, stack.outputs(secrets=True), transport)
             os.execvpe(options.run[0], options.run, environment)  # noqa: S606 - the caller's own command
         if options.file:
-            plain, secret = server_variables(stack.outputs(secrets=True))
-            write(options.file, text(stack.name, plain, secret, form=FORMS[options.format]))
+            plain, secret = server_variables(stack.outputs(secrets=True), transport, stack.name)
+            write(options.file, text(stack.name, plain, secret, transport=transport, form=FORMS[options.format]))
             sys.stdout.write(f"{options.file}: {len(plain) + len(secret)} variables, {len(secret)} of them secret\n")
             return 0
-        plain, secret = server_variables(stack.outputs(secrets=options.show_secrets))
-        sys.stdout.write(text(stack.name, plain, secret, shown=options.show_secrets, form=FORMS[options.format]))
+        plain, secret = server_variables(stack.outputs(secrets=options.show_secrets), transport, stack.name)
+        shown, form = options.show_secrets, FORMS[options.format]
+        sys.stdout.write(text(stack.name, plain, secret, transport=transport, shown=shown, form=form))
     except ConvergeError as error:
         sys.stderr.write(f"{error}\n")
         return error.status
@@ -47,28 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def server_variables(outputs: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """Plain and secret variables, by name; a secret's value is a placeholder where `outputs` were read without them."""
-    plain = {name: str(value) for name, value in outputs["serverEnv"].items()}
-    secret: dict[str, str] = {}
-    match outputs.get("serviceUser"):
-        case {"tokenId": token_id, "tokenSecret": token_secret}:
-            plain["MODAL_TOKEN_ID"] = token_id
-            secret["MODAL_TOKEN_SECRET"] = token_secret
-        case str(hidden):
-            secret |= {"MODAL_TOKEN_ID": hidden, "MODAL_TOKEN_SECRET": hidden}
-    match outputs.get("serverSecrets"):
-        case dict(values):
-            secret |= {name: str(value) for name, value in values.items()}
-        case str(hidden):
-            secret["(serverSecrets)"] = hidden
-    return plain, secret
+def server_environment(stack: Stack, outputs: Mapping[str, Any], transport: str = NATIVE) -> dict[str, str]:
+    """All variables of a command that is to reach the stack as its server does: nothing of Pulumi's or the deployer's.
 
+    On the native way they also say where the web endpoints are, for the smoke test.
 
-def server_environment(stack: Stack, outputs: Mapping[str, Any]) -> dict[str, str]:
-    """All variables of a command that is to reach the stack as its server does: nothing of Pulumi's."""
+    Raises:
+        ConvergeError: what is deployed has no such web endpoint.
+    """
     inherited = {name: value for name, value in stack.environ.items() if not name.startswith("PULUMI_")}
-    plain, secret = server_variables(outputs)
+    if transport == NATIVE:
+        inherited |= smoke_variables(outputs)
+    else:  # the deployer's own, which the stack's replace on the native way
+        inherited = {name: value for name, value in inherited.items() if not name.startswith("MODAL_")}
+    plain, secret = server_variables(outputs, transport, stack.name)
+    if "NO_PROXY" in plain:
+        before = inherited.get("NO_PROXY") or inherited.get("no_proxy") or ""
+        plain["NO_PROXY"] = plain["no_proxy"] = ",".join(filter(None, (before, plain["NO_PROXY"])))
     return {**inherited, **plain, **secret}
 
 
@@ -77,19 +73,20 @@ def text(
     plain: Mapping[str, str],
     secret: Mapping[str, str],
     *,
+    transport: str = NATIVE,
     shown: bool = True,
     form: Callable[[str], str] | None = None,
 ) -> str:
     """The file's lines; a secret that isn't shown is a comment. `form` writes a value, `quoted` by default."""
     form = form or quoted
-    lines = [f"# inference server → stack {stack}, {datetime.now().astimezone():%Y-%m-%d %H:%M}"]
+    lines = [f"# inference server → stack {stack}, {transport}, {datetime.now().astimezone():%Y-%m-%d %H:%M}"]
     lines += [f"{name}={form(value)}" for name, value in sorted(plain.items())]
     if shown:
         lines += [f"{name}={form(value)}" for name, value in sorted(secret.items())]
     else:
         lines += [f"# {name}: secret (SHOW_SECRETS=1 prints it, FILE=path writes it)" for name in sorted(secret)]
     if "MODAL_TOKEN_SECRET" not in secret:
-        lines.append("# The stack has no service user: give the server a token, MODAL_TOKEN_ID and MODAL_TOKEN_SECRET.")
+        lines.append(f"# The stack has no {TOKENS[transport][1]}: give the server one, {TOKEN}.")
     return "\n".join(lines) + "\n"
 
 
@@ -127,7 +124,7 @@ def write(path: Path, content: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m infra.env_file", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--stack", default=os.environ.get("STACK") or "local", help="the stack (default: %(default)s)")
-    parser.add_argument("--transport", default=NATIVE, choices=[NATIVE], help="how the server calls")
+    parser.add_argument("--transport", default=NATIVE, help="how the server calls: " + ", ".join(TRANSPORTS))
     parser.add_argument("--show-secrets", action="store_true", help="print the secrets too")
     parser.add_argument(
         "--format",

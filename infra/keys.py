@@ -31,8 +31,28 @@ APP_KEYS = {
     "inferenceVersion": "inference_version",
     "imageTag": "image_tag",
     "strictVersion": "strict_version",
+    "gatewayInputs": "gateway_inputs",
+    "gatewayMaxContainers": "gateway_max_containers",
+    "gatewayScaledown": "gateway_scaledown_seconds",
+    "answerSeconds": "answer_seconds",
+    "connectionSeconds": "connection_seconds",
+    "sessionSeconds": "session_seconds",
+    "idleSeconds": "idle_seconds",
+    "frameSeconds": "frame_seconds",
+    "requestBytes": "request_bytes",
+    "waitingBytes": "waiting_bytes",
+    "runningBlocks": "running_blocks",
+    "codeEntries": "code_entries",
+    "codeBytes": "code_bytes",
+    "codeWorkspaces": "code_workspaces",
+    "replayEntries": "replay_entries",
+    "replayBytes": "replay_bytes",
+    "replaySeconds": "replay_seconds",
+    "executedSeconds": "executed_seconds",
 }
 """Stack keys that are settings of the app or of the server's side, by the setting's name."""
+STACKS_OWN = frozenset({"secrets"})
+"""Settings of the app that follow from others of the stack."""
 IMAGE_SETTINGS = ("inference_version", "packages", "torch")
 """Settings that make the image; all others of the app make the deployed class."""
 
@@ -98,12 +118,6 @@ OWN_KEYS = (
         "rotation, so that a running server goes on.",
     ),
     Key(
-        "anonymous",
-        Kind("string", "one of allow, refuse", choices=("allow", "refuse")),
-        "refuse",
-        "Whether blocks of requests without a workspace run.",
-    ),
-    Key(
         "executorEnv",
         _MAP,
         {},
@@ -165,8 +179,21 @@ OWN_KEYS = (
 
 def stack_keys(facts: AppFacts) -> dict[str, Key]:
     """Every key there is, by name, in the order in which the docs list them."""
-    app = {name: _app_key(name, setting, facts) for name, setting in APP_KEYS.items()}
+    app = {name: _app_key(name, setting, facts) for name, setting in app_keys(facts).items()}
     return app | {key.name: key for key in OWN_KEYS}
+
+
+def app_keys(facts: AppFacts) -> dict[str, str]:
+    """Stack keys that are settings of the app or of the server's side: those above, and all others of the app, each
+    under its own name."""
+    named = STACKS_OWN | set(APP_KEYS.values())
+    others = [name for name, said in facts.allowed.items() if said["group"] == "app" and name not in named]
+    return APP_KEYS | {_camel_case(name): name for name in others}
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 def _app_key(name: str, setting: str, facts: AppFacts) -> Key:

@@ -1,12 +1,13 @@
 """The whole program: settings → components → outputs."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pulumi
 from pulumi.runtime import get_config_env, get_config_secret_keys_env
 
-from infra.app_facts import AppFactsError, app_facts
+from infra.app_facts import AppFacts, AppFactsError, app_facts
 from infra.components.access import Access, Credentials
 from infra.components.executor_app import ExecutorApp
 from infra.components.executor_secrets import ExecutorSecrets
@@ -62,6 +63,7 @@ def _export(settings: Settings, access: Access, executor: ExecutorApp) -> None:
     pulumi.export("imageTag", executor.promotable_tag)
     pulumi.export("anonymous", "allow" if settings.anonymous else "refuse")
     pulumi.export("serverEnv", server_env(settings))
+    pulumi.export("doors", app.endpoints.apply(lambda endpoints: doors(settings.facts, endpoints or {})))
     if url := server_url():
         pulumi.export("serverUrl", url)
     if settings.server_secrets:
@@ -78,12 +80,18 @@ def _shown(credentials: Credentials) -> pulumi.Output[dict[str, str]]:
     return pulumi.Output.secret(both)
 
 
+def doors(facts: AppFacts, endpoints: Mapping[str, str]) -> dict[str, str]:
+    """Address of the web endpoint of each transport, as Modal gave it."""
+    return {transport: endpoints[name] for transport, name in facts.doors.items() if name in endpoints}
+
+
 def next_commands(settings: Settings) -> dict[str, str]:
     """What one does after a deployment."""
     stack = f" STACK={settings.stack}"
     return {
         "check it": f"make smoke{stack}",
         "connect a server": f"make server-env TRANSPORT=native{stack}",
+        "try one here": f"make serve TRANSPORT=http{stack}",
         "see what differs from the code": f"make drift{stack}",
         "go back": f"make rollback{stack}",
     }

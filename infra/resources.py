@@ -1,12 +1,28 @@
 """The provider's resources, as the program writes them: inputs in, outputs out. What they do is in `modal_provider`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pulumi
 from pulumi import Input, Output, ResourceOptions
 
 PACKAGE = "modal:index:"
+T = TypeVar("T")
+
+
+class _Told(property, Generic[T]):
+    """A property of a resource that others read: its name at Pulumi, and the type that it comes back as."""
+
+    def __init__(self, name: str, kind: type[T]) -> None:
+        def read(resource: pulumi.Resource) -> object:
+            return pulumi.get(resource, name)
+
+        read.__annotations__["return"] = Output[kind]  # type: ignore[valid-type] # which Pulumi converts to
+        super().__init__(pulumi.getter(name=name)(read))
+
+    if TYPE_CHECKING:  # for whom every property is read as Any
+
+        def __get__(self, resource: Any, owner: type | None = None) -> Output[T]: ...  # type: ignore[override]
 
 
 class _ModalResource(pulumi.CustomResource):
@@ -22,24 +38,18 @@ class _ModalResource(pulumi.CustomResource):
 class Environment(_ModalResource):
     """A part of the workspace with apps, secrets and roles of its own."""
 
+    name = _Told("name", str)
+    """Its name at Modal."""
+
     def __init__(self, name: str, *, restricted: bool = False, opts: ResourceOptions | None = None) -> None:
         super().__init__(name, {"name": name, "restricted": restricted}, ["environmentId"], opts)
-
-    @property
-    @pulumi.getter
-    def name(self) -> Output[str]:
-        """Its name at Modal."""
-        return _output(self, "name")
-
-    @property
-    @pulumi.getter(name="environmentId")
-    def environment_id(self) -> Output[str]:
-        """Modal's id, `en-…`."""
-        return _output(self, "environmentId")
 
 
 class Secret(_ModalResource):
     """Environment variables that functions are given. The values are secret in the state, whatever they are."""
+
+    name = _Told("name", str)
+    """Its name at Modal."""
 
     def __init__(
         self,
@@ -52,15 +62,14 @@ class Secret(_ModalResource):
         inputs = {"name": name, "environment": environment, "values": Output.secret(dict(values))}
         super().__init__(name, inputs, ["secretId", "keys"], opts)
 
-    @property
-    @pulumi.getter
-    def name(self) -> Output[str]:
-        """Its name at Modal."""
-        return _output(self, "name")
-
 
 class ProxyToken(_ModalResource):
     """Opens web endpoints that ask for one, in the environments that it is given."""
+
+    token_id = _Told("tokenId", str)
+    """`wk-…`."""
+    token_secret = _Told("tokenSecret", str)
+    """`ws-…`; Modal shows it once, the state keeps it encrypted."""
 
     def __init__(
         self,
@@ -74,21 +83,14 @@ class ProxyToken(_ModalResource):
         inputs = {"name": name, "environments": list(environments), "generation": generation}
         super().__init__(resource_name, inputs, ["tokenId", "tokenSecret"], _hiding_the_secret(opts))
 
-    @property
-    @pulumi.getter(name="tokenId")
-    def token_id(self) -> Output[str]:
-        """`wk-…`."""
-        return _output(self, "tokenId")
-
-    @property
-    @pulumi.getter(name="tokenSecret")
-    def token_secret(self) -> Output[str]:
-        """`ws-…`; Modal shows it once, the state keeps it encrypted."""
-        return _output(self, "tokenSecret")
-
 
 class ServiceUser(_ModalResource):
     """An API token of its own for a program, with a role in each of some environments."""
+
+    token_id = _Told("tokenId", str)
+    """`ak-…`."""
+    token_secret = _Told("tokenSecret", str)
+    """`as-…`; Modal shows it once, the state keeps it encrypted."""
 
     def __init__(
         self,
@@ -104,39 +106,12 @@ class ServiceUser(_ModalResource):
         outputs = ["serviceUserId", "tokenId", "tokenSecret", "expiresAt"]
         super().__init__(resource_name, inputs, outputs, _hiding_the_secret(opts))
 
-    @property
-    @pulumi.getter(name="expiresInDays")
-    def expires_in_days(self) -> Output[int | None]:
-        """Days that the token is valid; none: it never expires."""
-        return _output(self, "expiresInDays")
-
-    @property
-    @pulumi.getter(name="serviceUserId")
-    def service_user_id(self) -> Output[str]:
-        """Modal's id."""
-        return _output(self, "serviceUserId")
-
-    @property
-    @pulumi.getter(name="tokenId")
-    def token_id(self) -> Output[str]:
-        """`ak-…`."""
-        return _output(self, "tokenId")
-
-    @property
-    @pulumi.getter(name="tokenSecret")
-    def token_secret(self) -> Output[str]:
-        """`as-…`; Modal shows it once, the state keeps it encrypted."""
-        return _output(self, "tokenSecret")
-
-    @property
-    @pulumi.getter(name="expiresAt")
-    def expires_at(self) -> Output[str]:
-        """When the token expires, ISO 8601; empty: never."""
-        return _output(self, "expiresAt")
-
 
 class Image(_ModalResource):
     """The executors' image, built once and published under a name."""
+
+    tag = _Told("tag", str)
+    """The name, `NAME:TAG`."""
 
     def __init__(
         self,
@@ -150,27 +125,20 @@ class Image(_ModalResource):
         inputs = {"tag": tag, "environment": environment, "settings": dict(settings), "sourceHash": source_hash}
         super().__init__(tag, inputs, ["imageId"], opts)
 
-    @property
-    @pulumi.getter
-    def tag(self) -> Output[str]:
-        """The name, `NAME:TAG`."""
-        return _output(self, "tag")
-
-    @property
-    @pulumi.getter(name="sourceHash")
-    def source_hash(self) -> Output[str]:
-        """Hash of what it is built from."""
-        return _output(self, "sourceHash")
-
-    @property
-    @pulumi.getter(name="imageId")
-    def image_id(self) -> Output[str]:
-        """Modal's id, `im-…`."""
-        return _output(self, "imageId")
-
 
 class App(_ModalResource):
     """The app, deployed by Modal's own client."""
+
+    image_tag = _Told("imageTag", str)
+    """Name of the image that it runs in."""
+    app_id = _Told("appId", str)
+    """Modal's id, `ap-…`."""
+    version = _Told("version", int)
+    """Modal's number of the deployment that is live."""
+    url = _Told("url", str)
+    """Its page at Modal."""
+    endpoints = _Told("endpoints", dict[str, str])
+    """Addresses of its web endpoints, by `Class.method`."""
 
     def __init__(
         self,
@@ -193,54 +161,25 @@ class App(_ModalResource):
             "sourceHash": source_hash,
             "versions": dict(versions),
         }
-        super().__init__(name, inputs, ["appId", "version", "url", "deployedAt"], opts)
-
-    @property
-    @pulumi.getter(name="imageTag")
-    def image_tag(self) -> Output[str]:
-        """Name of the image that it runs in."""
-        return _output(self, "imageTag")
-
-    @property
-    @pulumi.getter(name="sourceHash")
-    def source_hash(self) -> Output[str]:
-        """Hash of its source."""
-        return _output(self, "sourceHash")
-
-    @property
-    @pulumi.getter(name="appId")
-    def app_id(self) -> Output[str]:
-        """Modal's id, `ap-…`."""
-        return _output(self, "appId")
-
-    @property
-    @pulumi.getter
-    def version(self) -> Output[int]:
-        """Modal's number of the deployment that is live."""
-        return _output(self, "version")
-
-    @property
-    @pulumi.getter
-    def url(self) -> Output[str]:
-        """Its page at Modal."""
-        return _output(self, "url")
-
-    @property
-    @pulumi.getter(name="deployedAt")
-    def deployed_at(self) -> Output[str]:
-        """When that was deployed, ISO 8601."""
-        return _output(self, "deployedAt")
+        super().__init__(name, inputs, ["appId", "version", "url", "endpoints", "deployedAt"], opts)
 
 
 class ServerImage(_ModalResource):
-    """An image of the inference server, built on a Docker engine and pushed where that is asked for."""
+    """An image of the inference server, built on a Docker engine; pushed where `layers` names what is kept there."""
+
+    image_id = _Told("imageId", str)
+    """The engine's id of it, `sha256:…`."""
+    repo_digest = _Told("repoDigest", str)
+    """The name that stays this image's in its registry, NAME@sha256:…; empty where it isn't pushed."""
+    reference = _Told("reference", str)
+    """The name to run it by."""
 
     def __init__(
         self,
         resource_name: str,
         *,
         name: str,
-        push: bool,
+        layers: str | None,
         dockerfile: str,
         build_args: Mapping[str, str],
         files: Mapping[str, str],
@@ -249,36 +188,14 @@ class ServerImage(_ModalResource):
     ) -> None:
         inputs = {
             "name": name,
-            "push": push,
+            "push": layers is not None,
+            "layers": layers,
             "dockerfile": dockerfile,
             "buildArgs": dict(build_args),
             "files": dict(files),
             "sourceHash": source_hash,
         }
         super().__init__(resource_name, inputs, ["imageId", "repoDigest", "reference"], opts)
-
-    @property
-    @pulumi.getter(name="imageId")
-    def image_id(self) -> Output[str]:
-        """The engine's id of it, `sha256:…`."""
-        return _output(self, "imageId")
-
-    @property
-    @pulumi.getter(name="repoDigest")
-    def repo_digest(self) -> Output[str]:
-        """The name that stays this image's in its registry, NAME@sha256:…; empty where it isn't pushed."""
-        return _output(self, "repoDigest")
-
-    @property
-    @pulumi.getter
-    def reference(self) -> Output[str]:
-        """The name to run it by."""
-        return _output(self, "reference")
-
-
-def _output(resource: pulumi.Resource, name: str) -> Output[Any]:
-    value: Output[Any] = pulumi.get(resource, name)
-    return value
 
 
 def _hiding_the_secret(opts: ResourceOptions | None) -> ResourceOptions:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.app_facts import ROOT, AppFacts, AppFactsError, app_facts
-from infra.keys import APP_KEYS, IMAGE_SETTINGS, Key, stack_keys
+from infra.keys import IMAGE_SETTINGS, Key, app_keys, stack_keys
 from infra.kinds import Kind, WrongValue
 from infra.server_images.catalog import BASE, TORCH
 from infra.stack_file import StackFile, StackFileError, read_stack_file
@@ -95,7 +95,8 @@ class Settings:
     def definition_variables(self) -> dict[str, str]:
         """CUSTOM_BLOCKS_* of what makes the deployed class, its image apart."""
         apart = {*IMAGE_SETTINGS, "image_tag"}
-        return self._variables(name for name in self.app if self._group(name) == "app" and name not in apart)
+        own = self._variables(name for name in self.app if self._group(name) == "app" and name not in apart)
+        return {**own, self.facts.allowed["anonymous"]["variable"]: "allow" if self.anonymous else "refuse"}
 
     @property
     def server_variables(self) -> dict[str, str]:
@@ -143,7 +144,7 @@ def read_settings(stack: str, values: Mapping[str, str], secret: Collection[str]
     return Settings(
         stack=stack,
         facts=facts,
-        app={setting: read[name] for name, setting in APP_KEYS.items()},
+        app={setting: read[name] for name, setting in app_keys(facts).items()},
         environment=read["environment"] or stack,
         restricted=read["restricted"],
         service_user=read["serviceUser"],
@@ -216,7 +217,7 @@ def _server_conflicts(read: Mapping[str, Any], facts: AppFacts) -> Iterator[str]
             "requirements/requirements.server.txt pins it"
         )
     by_variable = {said["variable"]: said for said in facts.allowed.values()}
-    own = SERVER_OWN | {facts.allowed[name]["variable"] for name in (*APP_KEYS.values(), *facts.server_needs)}
+    own = SERVER_OWN | {facts.allowed[name]["variable"] for name in (*app_keys(facts).values(), *facts.server_needs)}
     for key in ("serverEnv", "serverSecrets"):
         for variable, text in sorted(read[key].items()):
             if variable in own:

@@ -10,12 +10,15 @@ from infra.app_facts import ROOT
 
 APP = "modal_app"
 IMAGE_SOURCE = Path(APP, "image.py")
+GATEWAY_LIST = Path("requirements", "requirements.gateway.txt")
+"""The packages of the Gateway's image, which a deployment of the app builds."""
 SHOWN_CHARS = 12
 
 
 def app_hash(root: Path = ROOT) -> str:
-    """Of every Python file of the app."""
-    return _hash((path.relative_to(root), path.read_bytes()) for path in sorted((root / APP).rglob("*.py")))
+    """Of every Python file of the app, and of the packages that its doors are built with."""
+    files = [*sorted((root / APP).rglob("*.py")), root / GATEWAY_LIST]
+    return _hash((path.relative_to(root), path.read_bytes()) for path in files)
 
 
 def image_hash(settings: Mapping[str, str], versions: Mapping[str, str | int], root: Path = ROOT) -> str:

@@ -101,7 +101,7 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
         "unserved": _unserved(settings.home),
     }
     if options.json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps({**facts, "listens": [settings.bind, settings.port]}, indent=2))
     else:
         _print_facts(facts)
     return 0 if healthy else 3
@@ -171,7 +171,7 @@ def _prune(options: argparse.Namespace, settings: Settings) -> int:
     from local_modal.store.database import Database  # noqa: PLC0415
     from local_modal.store.retention import Freed, Retention  # noqa: PLC0415
 
-    retention = Retention.from_env()
+    retention = Retention.of(settings)
     if options.days is not None:
         retention = replace(retention, days=max(0, options.days))
     running = daemon.Running.find(settings.home)

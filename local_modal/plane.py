@@ -19,6 +19,7 @@ from local_modal.store.images import Images
 from local_modal.store.logs import Logs
 from local_modal.store.principals import ProxyTokens, ServiceUsers
 from local_modal.store.secrets import Secrets
+from local_modal.web.address import Addresses
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Plane:
     autoscalers: Autoscalers
     service_users: ServiceUsers
     proxy_tokens: ProxyTokens
+    addresses: Addresses
     mounts: Mounts
     images: Images
     image_store: ImageStore

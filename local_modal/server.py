@@ -36,6 +36,7 @@ from local_modal.rpc import (
     workspace,
 )
 from local_modal.rpc.access import ROLES, Level
+from local_modal.rpc.clients import ensure_served
 from local_modal.rpc.service import Service
 from local_modal.rpc.transport import CALLER, CHECK, FRAMING_BYTES, Account, Check, Method, Transport, handlers
 from local_modal.runtime.policy import Policy
@@ -58,6 +59,7 @@ from local_modal.store.principals import ProxyTokens, ServiceUser, ServiceUsers
 from local_modal.store.retention import DAY, Collector, Freed, Retention
 from local_modal.store.secrets import Secrets
 from local_modal.strangers import Strangers
+from local_modal.web.address import Addresses
 from local_modal.web.http import http_application
 
 log = logging.getLogger(__name__)
@@ -109,22 +111,25 @@ class ControlPlane:
         log_store = Logs(database, settings.log_rows)
         log_writer = LogWriter(log_store)
         autoscalers = Autoscalers(database)
-        retention, function_store = Retention.from_env(), Functions(database)
+        retention, function_store = Retention.of(settings), Functions(database)
         known_calls = Calls(
-            settings.result_ttl, CallStore(database), function_store.resolve, retention.results_mib * MIB
+            settings.result_ttl, CallStore(database), function_store.resolve, settings.keep_results_mib * MIB
         )
-        blobs = Blobs(settings.home / "blobs", settings.max_input_bytes, settings.blob_ttl)
+        blob_limits = settings.max_input_bytes, settings.blob_ttl, settings.max_blobs_mib * MIB
+        blobs = Blobs(settings.home / "blobs", *blob_limits)
+        app_store, environment_store = Apps(database), Environments(database)
         self.plane = Plane(
             settings=settings,
             credentials=credentials,
             database=database,
-            environments=Environments(database),
-            apps=Apps(database),
+            environments=environment_store,
+            apps=app_store,
             functions=function_store,
             secrets=Secrets(database, credentials.store_key),
             autoscalers=autoscalers,
             service_users=ServiceUsers(database),
             proxy_tokens=ProxyTokens(database),
+            addresses=Addresses(settings.workspace, app_store, function_store, environment_store),
             mounts=Mounts(database, settings.home),
             images=Images(database),
             image_store=image_store(settings),
@@ -149,14 +154,22 @@ class ControlPlane:
             self.plane.mounts,
             self.plane.secrets,
             lambda image_id: images.environment_of(image_id, log.info),
-            lambda app_id: apps_service.layout_message(apps_service.app(app_id), in_container=True),
+            apps_service.layout_of,
         )
         self.plane.scheduler.connect(self._transport.for_task, launch.spec)
         self._collector = Collector(database, settings.home, self.plane.image_store, retention)
         self._collecting: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
         self._connections: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
-        self._runner = web.AppRunner(http_application(self.plane, self._strangers), access_log=None)
+        self._runner = web.AppRunner(
+            http_application(self.plane, self._strangers),
+            access_log=None,
+            handler_cancellation=True,
+            auto_decompress=False,
+            max_line_size=settings.web_line_bytes,
+            max_field_size=settings.web_line_bytes,
+            keepalive_timeout=settings.web_idle,
+        )
 
     async def start(self) -> None:
         """Serve."""
@@ -208,8 +221,10 @@ class ControlPlane:
         )
         limit = self.plane.settings.max_input_bytes + FRAMING_BYTES
         if self.plane.credentials.accepts(token_id, secret):
+            ensure_served(version)
             return Account(token_id, version, limit)
         if user := self.plane.service_users.authenticate(token_id, secret):
+            ensure_served(version)
             return Account(token_id, version, limit, user, self._levels(user))
         raise GRPCError(
             Status.UNAUTHENTICATED,
@@ -270,7 +285,7 @@ def listening_socket(settings: Settings) -> socket.socket:
         return socket.create_server((settings.bind, settings.port), backlog=512)
     except OSError as error:
         raise LocalModalError(
-            f"{settings.bind}:{settings.port} can't be used ({error.strerror}): "
+            f"{settings.bind}:{settings.port} can't be used ({(error.strerror or '').partition(' (')[0]}): "
             "stop what listens there, or choose another with --port or LOCAL_MODAL_PORT."
         ) from error
 

@@ -15,6 +15,8 @@ MIB = 1 << 20
 PREFIX = "LOCAL_MODAL_"
 CLIENT_VERSION = importlib.metadata.version("modal")
 """The modal client installed beside local Modal: its protocol is served, and containers run it."""
+CLIENT_VERSIONS = ("1.6.0", "1.6.1", "1.6.2", "1.6.3", "1.6.4")
+"""Versions of the client that may call: those that the contract tests run with, the oldest first."""
 
 
 def _directory(variable: str, fallback: str) -> Path:
@@ -45,6 +47,10 @@ class Address(str):
         if not complete or parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("must be an address such as http://127.0.0.1:9171")
         return cls(f"{parts.scheme}://{parts.netloc}")
+
+
+AT_LEAST_ONE = frozenset({"keep_versions"})
+"""Settings of which 0 makes no sense."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +104,36 @@ class Settings:
     """How long a finished call's results wait for their caller (s)."""
     blob_ttl: float = 3600.0
     """How long uploaded arguments are kept (s)."""
+    max_blobs_mib: int = 8192
+    """Of all uploaded arguments within that time; beyond it the next upload is refused (MiB)."""
+    web_requests: int = 512
+    """Requests and WebSocket connections of web endpoints at once (count)."""
+    web_line_bytes: int = 16384
+    """Longest request line, and longest header, of a request to a web endpoint (bytes)."""
+    web_request_mib: int = 4096
+    """Largest body of a request to a web endpoint (MiB)."""
+    web_response_mib: int = 4096
+    """Largest body of a web endpoint's response (MiB)."""
+    web_message_mib: int = 16
+    """Largest WebSocket message that a client may send to a web endpoint (MiB)."""
+    web_idle: float = 60.0
+    """How long a client may send nothing of its body, or take nothing of its answer (s)."""
+    web_queue: float = 150.0
+    """How long a request may wait for a container, beside the time that one takes to start (s)."""
     build_timeout: float = 3600.0
     """Of one command of an image build (s)."""
     provided_packages: tuple[str, ...] = ()
     """System packages to take as installed when images are built (machines without dpkg)."""
     log_rows: int = 200_000
     """Log lines kept over all apps (count)."""
+    keep_days: int = 30
+    """What is in no deployment that is kept, and unused for so long, goes; so do stopped apps and logs (days)."""
+    keep_versions: int = 100
+    """Deployments of an app that can be rolled back to, the live one included (count, at least 1)."""
+    keep_results_mib: int = 1024
+    """Results of spawned calls, until their time is over; beyond it the oldest go (MiB)."""
+    keep_log_mib: int = 16
+    """The end of the control plane's own log (MiB)."""
     allow_missing: tuple[str, ...] = ()
     """Isolation layers that may be missing on this machine, by name; none by default."""
 
@@ -123,7 +153,7 @@ class Settings:
             if not given:
                 continue
             try:
-                values[setting.name] = _parse(setting.type, given)
+                values[setting.name] = _parse(setting.type, given, least=int(setting.name in AT_LEAST_ONE))
             except ValueError as error:
                 problems.append(f"{variable}={given!r}: {error}")
         values.update({name: value for name, value in overrides.items() if value is not None})
@@ -138,10 +168,9 @@ class Settings:
         return f"http://{host}:{self.port}"
 
 
-def _parse(kind: Any, text: str) -> object:
+def _parse(kind: Any, text: str, *, least: int = 0) -> object:
     if kind is int:
-        number = _number(int, text, "a whole number")
-        return number
+        return _number(int, text, "a whole number", least)
     if kind is float:
         return _number(float, text, "a number")
     if kind is Address:
@@ -153,11 +182,11 @@ def _parse(kind: Any, text: str) -> object:
     return text
 
 
-def _number(kind: type[int] | type[float], text: str, what: str) -> int | float:
+def _number(kind: type[int] | type[float], text: str, what: str, least: int = 0) -> int | float:
     try:
         number = kind(text)
     except ValueError:
         raise ValueError(f"must be {what}") from None
-    if not 0 <= number < float("inf"):
-        raise ValueError(f"must be {what}, not negative")
+    if not least <= number < float("inf"):
+        raise ValueError(f"must be {what}, {least} or more")
     return number

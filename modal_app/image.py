@@ -34,6 +34,9 @@ ENVIRONMENT = {
 SOURCE_NOT_NEEDED = ("server", "smoke", "build.py", "warm.py", "settings_schema.py")
 """Parts of modal_app that belong to the caller's side and stay out of the container."""
 
+GATEWAY_REQUIREMENTS = Path(__file__).parents[1] / "requirements" / "requirements.gateway.txt"
+"""What the Gateway's image holds, beside Python and Modal's client; it is read when the image is built."""
+
 PROBE_SECONDS = 20
 
 
@@ -60,6 +63,14 @@ def build_image(settings: AppSettings) -> modal.Image:
     if settings.packages:
         image = image.uv_pip_install(inference, *settings.packages, uv_version=UV_VERSION, extra_options=options)
     return image.env(ENVIRONMENT)
+
+
+def gateway_image() -> modal.Image:
+    """The image of the Gateway, which has no inference: Debian, Python, a web framework."""
+    image = modal.Image.debian_slim(python_version=PYTHON_VERSION).uv_pip_install(
+        requirements=[str(GATEWAY_REQUIREMENTS)], uv_version=UV_VERSION
+    )
+    return image.add_local_python_source("modal_app", ignore=_stays_here)
 
 
 @cache

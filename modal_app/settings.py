@@ -26,6 +26,10 @@ CONTRACT_VERSION = 1
 
 APP_NAME = "inference-custom-blocks"
 EXECUTOR_CLASS = "Executor"
+GATEWAY_CLASS = "Gateway"
+SESSION_CLASS = "Session"
+DOORS = {"http": "Gateway.execute_block", "websocket": "Gateway.wsapp", "session": "Session.wsapp"}
+"""The web endpoint of each way in beside `Executor`: its class and method."""
 ANONYMOUS_ALIASES = frozenset({"", "anonymous", "unauthorized"})
 """Workspace ids that stand for "nobody", beside the one that MODAL_ANONYMOUS_WORKSPACE_NAME gives."""
 
@@ -146,6 +150,56 @@ class AppSettings(Settings):
 
 
 @dataclass(frozen=True)
+class WebSettings(Settings):
+    """The doors that speak the released server's own wire, Gateway and Session; read at deploy time."""
+
+    anonymous: Literal["allow", "refuse"] = "refuse"
+    """Whether the doors run blocks of callers without a workspace."""
+    gateway_inputs: Annotated[int, Number(1, 1000, "requests and connections")] = 100
+    """How many requests and connections one container of the Gateway serves at once."""
+    gateway_max_containers: Count | None = None
+    """The most containers that the Gateway may have at once."""
+    gateway_scaledown_seconds: Annotated[int, Number(2, 3600, "s")] = 300
+    """How long an idle container of the Gateway is kept."""
+    answer_seconds: Seconds = 28
+    """When a request over HTTP is answered at the latest; the released client gives up after 30 s."""
+    connection_seconds: Seconds = 600
+    """How long a WebSocket connection to the Gateway may last; the client then opens another."""
+    session_seconds: Seconds = 600
+    """How long a Session may last, with its container and all state in it."""
+    idle_seconds: Annotated[int, Number(2, unit="s")] = 60
+    """How long a WebSocket connection is kept without a frame; clients send heartbeats at a third of it."""
+    frame_seconds: Seconds = 30
+    """How long the next piece of a message may take, either way, before the connection is given up."""
+    request_bytes: Bytes = 64 * 1024 * 1024
+    """Size of one request over HTTP, as sent and unpacked."""
+    waiting_bytes: Bytes = 1024 * 1024 * 1024
+    """Size of all requests that one container of the Gateway holds at once; more are answered that it is busy."""
+    running_blocks: Count = 256
+    """Blocks that one container of the Gateway has running at once, those of lost connections included."""
+    code_entries: Annotated[int, Number(1, unit="blocks")] = 256
+    """Blocks of one workspace whose code a container of the Gateway remembers."""
+    code_bytes: Bytes = 8 * 1024 * 1024
+    """Size of the code of one workspace that a container of the Gateway remembers."""
+    code_workspaces: Annotated[int, Number(1, unit="workspaces")] = 1024
+    """Workspaces whose code a container of the Gateway remembers."""
+    replay_entries: Annotated[int, Number(1, unit="answers")] = 1024
+    """Answers over WebSocket that a container keeps for a client that asks again."""
+    replay_bytes: Bytes = 256 * 1024 * 1024
+    """Size of these answers."""
+    replay_seconds: Seconds = 900
+    """How long it keeps one."""
+    executed_seconds: Seconds = 3600
+    """How long a container knows which requests it has run, so as not to run one again."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The same as environment variables."""
+        values = ((setting.variable, getattr(self, setting.name)) for setting in self.settings())
+        return {variable: str(value) for variable, value in values if value is not None}
+
+
+@dataclass(frozen=True)
 class Limits(Settings):
     """How large a value may be on its way back; the server sends them along and enforces them on what it receives."""
 
@@ -188,7 +242,7 @@ class ServerSettings(Settings):
         return app.startup_timeout_seconds + app.timeout_seconds + self.call_grace_seconds
 
 
-GROUPS: tuple[type[Settings], ...] = (AppSettings, Limits, ServerSettings)
+GROUPS: tuple[type[Settings], ...] = (AppSettings, WebSettings, Limits, ServerSettings)
 
 
 def check_environment(environ: Mapping[str, str] = os.environ) -> None:

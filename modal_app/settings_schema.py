@@ -18,10 +18,10 @@ from modal_app import settings
 def describe() -> dict[str, Any]:
     """Names, versions, defaults, and what each setting may be; JSON holds it as it is.
 
-    `defaults` are those of the deployed app, `server_defaults` those of the inference server; `server_needs` names what
-    the server must be given of the former. `allowed` has for each setting its variable, its group (app or server), its
-    type (integer, number, string, boolean, list), what of minimum, maximum, unit, choices, pattern and items applies,
-    whether it may have no value, the same in words, and a description.
+    `defaults` are those of the deployed app, its doors included, `server_defaults` those of the inference server;
+    `server_needs` names what the server must be given of the former. `allowed` has for each setting its variable, its
+    group (app or server), its type (integer, number, string, boolean, list), what of minimum, maximum, unit, choices,
+    pattern and items applies, whether it may have no value, the same in words, and a description.
     """
     return {
         "app": settings.APP_NAME,
@@ -32,7 +32,8 @@ def describe() -> dict[str, Any]:
             "uv": settings.UV_VERSION,
             "python": settings.PYTHON_VERSION,
         },
-        "defaults": asdict(settings.AppSettings()),
+        "doors": settings.DOORS,
+        "defaults": asdict(settings.AppSettings()) | asdict(settings.WebSettings()),
         "server_defaults": asdict(settings.ServerSettings()) | asdict(settings.Limits()),
         "server_needs": settings.SERVER_NEEDS,
         "allowed": {name: facts for group in settings.GROUPS for name, facts in _group(group).items()},
@@ -44,7 +45,7 @@ def _group(group: type[settings.Settings]) -> dict[str, dict[str, Any]]:
     return {
         setting.name: {
             "variable": setting.variable,
-            "group": "app" if group is settings.AppSettings else "server",
+            "group": "app" if group in (settings.AppSettings, settings.WebSettings) else "server",
             **setting.kind.schema,
             "optional": setting.optional,
             "allowed": setting.kind.allowed,

@@ -39,7 +39,12 @@ else
   "$python" -m venv "$venv"
 fi
 
-echo "set-up: installing pinned packages from ${*##*/} (minutes the first time, seconds from uv's cache)"
+# Of what uv says: its steps, the largest downloads while they go on, and errors; not each package and each small file.
+steps() { grep --line-buffered -vE '^ [-+~] |^ +Downloaded |^Downloading .*\(([0-9]{1,2}\.[0-9]M|[0-9.]+K)iB\)$' || :; }
+
+packages=$(cat "$@" | grep -oE '^[a-z0-9._-]+==[^ ;]+' | sort -u | wc -l)
+echo "set-up: installing $packages pinned packages (minutes the first time, seconds from uv's cache)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$(dirname "$0")/requirements.uv.txt"
-"$venv/bin/uv" pip sync --python "$venv/bin/python" --require-hashes --compile-bytecode "$@"
+"$venv/bin/uv" pip sync --python "$venv/bin/python" --require-hashes --compile-bytecode "$@" 2>&1 | steps >&2
 touch "$stamp"
+echo "set-up: done, $SECONDS s"

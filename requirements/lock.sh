@@ -36,5 +36,6 @@ compile requirements.server-cpu.txt requirements.{modal,server,server-cpu}.in --
 compile requirements.server-gpu.txt requirements.{modal,server-gpu}.in --override overrides.gpu.txt -c requirements.modal.txt "$@"
 compile requirements.local-modal.txt requirements.{modal,uv,local-modal}.in -c requirements.server.txt -c requirements.uv.txt "$@"
 compile requirements.infra.txt requirements.{modal,infra}.in -c requirements.server.txt -c requirements.local-modal.txt "$@"
+compile requirements.gateway.txt requirements.gateway.in -c requirements.server.txt "$@"
 compile requirements.testing.txt requirements.testing.in -c requirements.server.txt -c requirements.local-modal.txt -c requirements.infra.txt "$@"
 compile requirements.dev.txt requirements.dev.in -c requirements.testing.txt -c requirements.server.txt -c requirements.local-modal.txt -c requirements.infra.txt "$@"

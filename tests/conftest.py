@@ -1,7 +1,7 @@
 """What holds for every test: nothing of the user's own Modal reaches it, unless MODAL_TEST_REAL=1 asks for that.
 
 Tests that need a control plane start one, with a state folder and a port of their own. HYPOTHESIS_PROFILE=full has
-tests of generated values generate more of them.
+tests of generated values generate more of them, HYPOTHESIS_PROFILE=fuzz as many as a night has room for.
 """
 
 import os
@@ -27,6 +27,7 @@ if os.environ.get("MODAL_TEST_REAL") != "1":
     os.environ["MODAL_CONFIG_PATH"] = os.devnull
 
 settings.register_profile("full", max_examples=500, deadline=None)
+settings.register_profile("fuzz", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 WHEN_NAMED = {Path(__file__).with_name(name) for name in ("load", "chaos")}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from infra.settings import Settings
 
 SERVER_URL = "MODAL_SERVER_URL"
+PLUGIN = "WORKFLOWS_PLUGINS"
 CONNECTION = (SERVER_URL, "MODAL_DISABLE_API_PROXY")
 """Where Modal is, and that the machine's proxy isn't on the way there."""
 
@@ -25,6 +26,6 @@ def server_env(settings: Settings, environ: Mapping[str, str] = os.environ) -> d
         "MODAL_ALLOW_ANONYMOUS_EXECUTION": str(settings.anonymous),
         "MODAL_ENVIRONMENT": settings.environment,
         "WORKFLOWS_CUSTOM_PYTHON_EXECUTION_MODE": "modal",
-        "WORKFLOWS_PLUGINS": "modal_app.server.plugin",
+        PLUGIN: "modal_app.server.plugin",
         **{name: environ[name] for name in CONNECTION if url and environ.get(name)},
     }

@@ -8,7 +8,7 @@ import pulumi
 from infra.components.options import child
 from infra.credentials import LOCAL_STACK
 from infra.resources import ServerImage
-from infra.server_images.catalog import IMAGES, REPOSITORY, Source, arguments
+from infra.server_images.catalog import IMAGES, REPOSITORY, Source, arguments, layers
 from infra.server_images.context import file_hashes, shown, source_hash
 from infra.settings import Settings
 
@@ -65,7 +65,7 @@ class ServerImages(pulumi.ComponentResource):
         return ServerImage(
             f"server-{name}",
             name=f"{repository}:{name}-{settings.facts.versions['inference']}-{plan.hash[:TAG_CHARS]}",
-            push=bool(registry),
+            layers=layers(registry, name) if registry else None,
             dockerfile=plan.source.dockerfile.as_posix(),
             build_args=plan.arguments,
             files=shown(plan.files),

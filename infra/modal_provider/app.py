@@ -42,6 +42,7 @@ class App(Resource):
         "appId": Output(),
         "version": Output(changes=True),
         "url": Output(changes=True),
+        "endpoints": Output(changes=True),
         "deployedAt": Output(changes=True),
     }
     identity = ("environment", "name")
@@ -57,7 +58,8 @@ class App(Resource):
         if app is None or live is None:
             raise ProviderError("the deployment went through, but Modal has no such app: deploy again")
         url = URL.search(" ".join(lines))
-        return self.id_of(inputs), {**_outputs(live), "url": url[1] if url else app.get_dashboard_url()}
+        shown = url[1] if url else app.get_dashboard_url()
+        return self.id_of(inputs), {**_outputs(live), "url": shown, "endpoints": _endpoints(inputs, live.app_id)}
 
     def read(self, op: Operation) -> Reading | None:
         identity = self.identify(op.id)
@@ -68,7 +70,9 @@ class App(Resource):
         found = self.with_defaults({"settings": {}, **op.inputs, **identity})
         if live.tag != deployment_tag(found):
             found["sourceHash"] = f"(something else is live: {_describe(live)})"
-        return Reading(found, {"url": app.get_dashboard_url(), **op.old, **_outputs(live)})
+        endpoints = _endpoints(identity, live.app_id)
+        outputs = {"url": app.get_dashboard_url(), **op.old, **_outputs(live), "endpoints": endpoints}
+        return Reading(found, outputs)
 
     def update(self, op: Operation) -> Values:
         return self.create(op)[1]
@@ -98,6 +102,23 @@ def _live(app: modal.App | None) -> Deployment | None:
     request = api_pb2.AppDeploymentHistoryRequest(app_id=app.app_id or "")
     history = call("AppDeploymentHistory", request, api_pb2.AppDeploymentHistoryResponse)
     return max(history.app_deployment_histories, key=lambda entry: entry.version, default=None)
+
+
+def _endpoints(identity: Values, app_id: str) -> dict[str, str]:
+    """Addresses of its web endpoints, by `function` or `Class.method`: as Modal's own client looks them up.
+
+    The app's layout has the names, a class under `Class.*`, and the handle of each the address (modal/cls.py).
+    """
+    layout = call("AppGetLayout", api_pb2.AppGetLayoutRequest(app_id=app_id), api_pb2.AppGetLayoutResponse).app_layout
+    found = {}
+    for name in sorted(layout.function_ids):
+        request = api_pb2.FunctionGetRequest(
+            app_name=identity["name"], object_tag=name, environment_name=identity["environment"]
+        )
+        handle = call("FunctionGet", request, api_pb2.FunctionGetResponse).handle_metadata
+        methods = {name.replace("*", method): each.web_url for method, each in handle.method_handle_metadata.items()}
+        found.update({name: handle.web_url, **methods})
+    return {name: url for name, url in sorted(found.items()) if url}
 
 
 def _outputs(live: Deployment) -> Values:

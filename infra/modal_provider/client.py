@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import modal
 from google.protobuf.message import Message
 from modal._utils.async_utils import synchronizer
+from modal._utils.proxy_support import get_proxy_url
 from modal.client import _Client
 from modal.config import config
 from modal.environments import list_environments
@@ -30,6 +31,8 @@ def check_reachable() -> None:
     if _answered.is_set():
         return
     server = urlsplit(config["server_url"])
+    if get_proxy_url(server.hostname, use_ssl=server.scheme == "https"):
+        return  # it is on the way, and the client says what it finds there
     port = server.port or (80 if server.scheme == "http" else 443)
     try:
         socket.create_connection((server.hostname or "", port), CONNECT_SECONDS).close()

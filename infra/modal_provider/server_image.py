@@ -21,7 +21,7 @@ from infra.server_images.build import Build, built_from
 from infra.server_images.catalog import Source
 from infra.server_images.engine import builder, engine
 from infra.server_images.errors import ImageError
-from infra.server_images.registry import digest_of, pinned, push
+from infra.server_images.registry import digest_of, pinned, push, push_layers
 
 COMPONENT = r"[a-z0-9][a-z0-9._-]*"
 NAME = rf"([a-z0-9][a-z0-9.-]*(:[0-9]+)?/)?{COMPONENT}(/{COMPONENT})*:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}"
@@ -45,6 +45,7 @@ class ServerImage(Resource):
             replaces=True
         ),
         "push": flag().with_(default=False),
+        "layers": text(NAME, "an image's name in lower case and its tag, such as HOST/NAME:TAG"),
         "dockerfile": required(text()),
         "context": text().with_(default="."),
         "buildArgs": text_map(ARGUMENT, "an argument's name: letters, digits and '_'").with_(default={}),
@@ -61,10 +62,11 @@ class ServerImage(Resource):
     def create(self, op: Operation) -> tuple[str, Values]:
         inputs, name = op.inputs, op.inputs["name"]
         with _engine() as client:
-            found = built_from(client, name)
+            found, built = built_from(client, name), False
             if found is None or found[1] != inputs["sourceHash"]:
                 _build(inputs, name, op)
                 found = built_from(client, name)
+                built = True
             else:
                 op.progress("is built already")
             if found is None:
@@ -72,6 +74,8 @@ class ServerImage(Resource):
                     f"{name} was built and the engine doesn't have it: does the builder go to this engine?"
                 )
             digest = push(client, name, _reporting(op)) if inputs["push"] else ""
+            if built and inputs["push"] and inputs.get("layers"):
+                _keep_layers(client, name, inputs["layers"], op)
         return name, _outputs(name, found[0], digest)
 
     def read(self, op: Operation) -> Reading | None:
@@ -129,7 +133,7 @@ class ServerImage(Resource):
 
 def _build(inputs: Values, name: str, op: Operation) -> None:
     source = Source(Path(inputs["dockerfile"]), ROOT / inputs["context"])
-    build = Build(source, inputs["buildArgs"], (name,))
+    build = Build(source, inputs["buildArgs"], (name,), inputs.get("layers"))
     if build.hash() != inputs["sourceHash"]:
         raise ProviderError("what it is built from changed since the program ran: deploy again")
     tool = builder()
@@ -138,6 +142,14 @@ def _build(inputs: Values, name: str, op: Operation) -> None:
     run_command(
         command, {**environ, **tool.variables}, op, cwd=source.context, shown=f"the build of {inputs['dockerfile']}"
     )
+
+
+def _keep_layers(client: docker.DockerClient, name: str, layers: str, op: Operation) -> None:
+    """For the next build. A registry that takes no tag twice has the image all the same."""
+    try:
+        push_layers(client, name, layers, _reporting(op))
+    except ImageError as error:
+        op.progress(f"its layers aren't kept for the next build: {error}")
 
 
 @contextmanager

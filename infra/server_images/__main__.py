@@ -7,38 +7,26 @@ import sys
 from collections.abc import Sequence
 
 import docker
-from docker.errors import DockerException
 
 from infra.server_images.build import Build, built_from
-from infra.server_images.catalog import BASE, IMAGES, REPOSITORY, TORCH, arguments
+from infra.server_images.catalog import BASE, IMAGES, REPOSITORY, TORCH, arguments, layers
+from infra.server_images.command import run
 from infra.server_images.engine import builder, engine
 from infra.server_images.errors import ImageError
-from infra.server_images.registry import pinned, push
-
-INTERRUPTED = 130
+from infra.server_images.registry import pinned, push, push_layers
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Exit status of what was asked for; 1 with a line on stderr where it can't be done."""
-    options = _parser().parse_args(given)
-    try:
-        status: int = options.run(options)
-    except ImageError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except DockerException as error:
-        sys.stderr.write(f"the engine says: {' '.join(str(error).split())}\n")
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return status
+    return run(_parser(), given)
 
 
 def _build(options: argparse.Namespace) -> int:
     """The log goes to stderr; stdout gets a line for each name of the image, its id or digest after it."""
     source = IMAGES[options.image]
     names = [options.tag or f"{REPOSITORY}:{options.image}", *options.push]
-    build = Build(source, arguments(source, dict(options.arg)), tuple(dict.fromkeys(names)))
+    kept = layers(options.layers, options.image) if options.layers else None
+    build = Build(source, arguments(source, dict(options.arg)), tuple(dict.fromkeys(names)), kept)
     with engine() as client:
         tool = builder()
         command = build.command(tool, build.hash())
@@ -50,6 +38,8 @@ def _build(options: argparse.Namespace) -> int:
         for reference in options.push:
             digest = push(client, reference, _say)
             sys.stdout.write(f"{reference} {pinned(reference, digest)}\n")
+        if options.push_layers and kept:
+            push_layers(client, build.references[0], kept, _say)
     return 0
 
 
@@ -83,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--arg", action="append", default=[], type=_argument, metavar="NAME=VALUE", help="of the Dockerfile"
     )
+    build.add_argument("--layers", metavar="REGISTRY", help="HOST[/PATH] to take layers from that are the same there")
+    build.add_argument("--push-layers", action="store_true", help="leave the image's layers there, for the next build")
     build.set_defaults(run=_build)
     return parser
 

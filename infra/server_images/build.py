@@ -27,6 +27,12 @@ class Build:
     arguments: Mapping[str, str]
     references: tuple[str, ...]
     """Names that it gets, NAME:TAG."""
+    layers: str | None = None
+    """NAME:TAG of an image in a registry whose layers are taken where they are the same; its absence is no error.
+
+    The image that is built then says what made its own layers, those of earlier stages too, so that a push makes it
+    one to take layers from.
+    """
 
     def hash(self) -> str:
         """Of what it is built from now."""
@@ -39,6 +45,8 @@ class Build:
             options += ["--tag", reference]
         for name, value in sorted(self.arguments.items()):
             options += ["--build-arg", f"{name}={value}"]
+        if self.layers:
+            options += ["--cache-from", self.layers, "--build-arg", "BUILDKIT_INLINE_CACHE=1"]
         authorities = environ.get(AUTHORITIES)
         if authorities and Path(authorities).is_file():
             options += ["--secret", f"id=ca_bundle,src={authorities}"]

@@ -39,6 +39,11 @@ SERVERS = ("cpu", "gpu")
 """Those of them that are inference servers."""
 
 
+def layers(registry: str, image: str) -> str:
+    """Where a registry keeps the layers of an image for the next build: a tag that moves with every one."""
+    return f"{registry}/{REPOSITORY}:{image}-layers"
+
+
 def arguments(source: Source, given: Mapping[str, str]) -> dict[str, str]:
     """Every argument of the Dockerfile with its value: the given one, or the Dockerfile's own.
 

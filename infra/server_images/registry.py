@@ -45,6 +45,19 @@ def push(client: docker.DockerClient, reference: str, progress: Callable[[str], 
     return digest
 
 
+def push_layers(client: docker.DockerClient, built: str, layers: str, progress: Callable[[str], None]) -> None:
+    """Leaves the layers of an image that was built in a registry, for the next build to begin with.
+
+    Raises:
+        ImageError: the registry refuses them, or can't be reached.
+    """
+    client.images.get(built).tag(layers)
+    try:
+        push(client, layers, progress)
+    finally:
+        client.api.remove_image(layers, noprune=True)
+
+
 def digest_of(client: docker.DockerClient, reference: str) -> str | None:
     """The digest that a registry has under NAME:TAG; None where the registry says that it has none.
 

@@ -5,10 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from docker.errors import DockerException
-
 from infra.server_images.build import built_from
 from infra.server_images.catalog import IMAGES, REPOSITORY
+from infra.server_images.command import run
 from infra.server_images.engine import engine
 from infra.server_images.errors import ImageError
 from infra.supply_chain.audit import audit
@@ -17,16 +16,7 @@ from infra.supply_chain.sbom import write_sbom
 
 def main(given: Sequence[str] | None = None) -> int:
     """Exit status of what was asked for; 1 with a line on stderr where it can't be done."""
-    options = _parser().parse_args(given)
-    try:
-        status: int = options.run(options)
-    except ImageError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except DockerException as error:
-        sys.stderr.write(f"the engine says: {' '.join(str(error).split())}\n")
-        return 1
-    return status
+    return run(_parser(), given)
 
 
 def _sbom(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002 - the protocol gives the arguments
+# ruff: noqa: ARG002, E402 - the protocol gives the arguments; signals come first
 """Runs Python for a Pulumi CLI that was built from its Go modules: programs, providers and policy packs.
 
 It speaks the LanguageRuntime protocol as the `pulumi` package ships it (pulumi.runtime.proto.language_pb2), as far as
@@ -8,11 +8,14 @@ the SDK's own pulumi-language-python-exec and ENGINE the address of the engine. 
 the package, so it imports nothing of this repository.
 """
 
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below is no traceback
+
 import importlib.metadata
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -37,11 +40,14 @@ END_WITH_HOST = """
 import ctypes, os, signal, sys
 PR_SET_PDEATHSIG = 1
 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the language host is gone")
 os.execv(sys.argv[2], sys.argv[2:])
 """
 """What a child runs before its own program: the kernel ends it with the host, however that ends (prctl(2)).
+
+Ctrl-C is the host's to follow, unless the program has a handler of its own: by itself Python shows a traceback.
 
 The request holds while the thread that made the child lives: those of gRPC's pool live as long as the process. It is
 made in the child's own interpreter, as nothing may run between fork and exec in a process of many threads.

@@ -28,6 +28,7 @@ RESTRICTED_CONTAINER = frozenset(
         "ContainerHello",
         "ContainerHeartbeat",
         "ContainerCheckpoint",
+        "FunctionCallGetDataIn",
         "FunctionCallPutDataOut",
         "FunctionGetDynamicConcurrency",
         "FunctionGetInputs",

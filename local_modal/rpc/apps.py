@@ -67,6 +67,7 @@ class AppService(Service):
         missing = [tag for tag, function_id in layout.functions.items() if function_id not in layout.definitions]
         if missing:
             invalid(f"no definition was created for {', '.join(missing)}")
+        self._check_addresses(app, layout)
         before = self.plane.apps.layout(app)
         deployed = request.app_state == api_pb2.APP_STATE_DEPLOYED
         if deployed and app.state == api_pb2.APP_STATE_DEPLOYED and layout == before and not request.deployment_tag:
@@ -94,6 +95,7 @@ class AppService(Service):
         target = self.plane.apps.deployment(app.app_id, version)
         if target is None or version == app.version:
             not_found(f"App '{app.name}' has no earlier version v{version} to roll back to.")
+        self._check_addresses(app, target.layout)
         deployment = Deployment(
             app.app_id,
             app.version + 1,
@@ -188,10 +190,12 @@ class AppService(Service):
 
     async def _stop(self, app: App) -> None:
         self.plane.apps.set_state(app.app_id, api_pb2.APP_STATE_STOPPED)
+        self.plane.addresses.changed()
         await self.plane.scheduler.stop_app(app.app_id)
 
     def _go_live(self, app: App, before: Layout, deployment: Deployment, name: str, state: int) -> None:
         self.plane.apps.publish(deployment, name, state)
+        self.plane.addresses.changed()
         live = set(deployment.layout.definitions.values())
         self.plane.scheduler.retire(set(before.definitions.values()) - live)
         for function_id, definition_id in deployment.layout.definitions.items():
@@ -200,6 +204,13 @@ class AppService(Service):
                     self.plane.autoscalers.forget(function_id)
                 prepared = Definition(definition_id, function_id, app.app_id, app.environment, definition)
                 self.plane.scheduler.prepare(prepared, function_id)
+
+    def _check_addresses(self, app: App, layout: Layout) -> None:
+        """Refuse a deployment whose web endpoints can't all have their addresses."""
+        definitions = {
+            tag: self.plane.functions.definition(layout.definitions[id_]) for tag, id_ in layout.functions.items()
+        }
+        self.plane.addresses.check(app, {tag: found for tag, found in definitions.items() if found is not None})
 
     def _lifecycle(self, app: App) -> api_pb2.AppLifecycle:
         deployment = self.plane.apps.deployment(app.app_id, app.version)

@@ -9,6 +9,7 @@ from local_modal.rpc.service import Service, conflict, invalid, not_found
 from local_modal.scheduler.calls import Call, Input, attempt_of
 from local_modal.scheduler.task import Definition
 from local_modal.store.functions import BoundFunction
+from local_modal.web.address import web_configs
 
 Empty = google.protobuf.empty_pb2.Empty
 
@@ -131,7 +132,10 @@ class CallService(Service):
     def _submit(
         self, call: Call, definition: Definition, items: Sequence[api_pb2.FunctionPutInputsItem]
     ) -> list[Input]:
+        endpoints = web_configs(definition.function)
         for item in items:
+            if item.input.method_name in endpoints:
+                invalid("a web endpoint is called at its URL")
             self._check(item.input)
         return self.plane.scheduler.submit(definition, call, items)
 

@@ -1,5 +1,7 @@
 """What containers say: their life, their inputs, their answers. The socket that it comes from says whose it is."""
 
+from collections.abc import AsyncIterator
+
 import google.protobuf.empty_pb2
 from modal_proto import api_pb2
 
@@ -31,15 +33,21 @@ class ContainerService(Service):
         return await self.plane.scheduler.get_inputs(self.task)
 
     async def FunctionPutOutputs(self, request: api_pb2.FunctionPutOutputsRequest) -> Empty:
-        self.plane.scheduler.put_outputs(self.task, request.outputs)
+        self.plane.scheduler.answers.put_outputs(self.task, request.outputs)
         return Empty()
 
     async def FunctionCallPutDataOut(self, request: api_pb2.FunctionCallPutDataRequest) -> Empty:
-        self.plane.scheduler.put_data(self.task, request.function_call_id, request.data_chunks)
+        await self.plane.scheduler.answers.put_data(self.task, request)
         return Empty()
 
+    async def FunctionCallGetDataIn(
+        self, request: api_pb2.FunctionCallGetDataRequest
+    ) -> AsyncIterator[api_pb2.DataChunk]:
+        async for chunk in self.plane.scheduler.answers.follow_data(self.task, request):
+            yield chunk
+
     async def TaskResult(self, request: api_pb2.TaskResultRequest) -> Empty:
-        self.plane.scheduler.task_result(self.task, request.result)
+        self.plane.scheduler.answers.task_result(self.task, request.result)
         return Empty()
 
     async def TaskList(self, request: api_pb2.TaskListRequest) -> api_pb2.TaskListResponse:

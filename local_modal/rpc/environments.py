@@ -61,8 +61,12 @@ class EnvironmentService(Service):
 
     async def EnvironmentUpdate(self, request: api_pb2.EnvironmentUpdateRequest) -> api_pb2.EnvironmentListItem:
         name = self.environment(request.current_name)
+        self.plane.addresses.changed()
         if request.HasField("web_suffix"):
-            self.plane.environments.set_web_suffix(name, request.web_suffix.value)
+            suffix = request.web_suffix.value
+            if any(other.web_suffix == suffix and other.name != name for other in self.plane.environments.all()):
+                conflict(f"Another environment's web suffix is '{suffix}' already.")
+            self.plane.environments.set_web_suffix(name, suffix)
         if request.HasField("name") and request.name.value != name:
             try:
                 self.plane.environments.rename(name, request.name.value)
@@ -83,6 +87,7 @@ class EnvironmentService(Service):
                 self.plane.apps.set_state(app.app_id, api_pb2.APP_STATE_STOPPED)
                 await self.plane.scheduler.stop_app(app.app_id)
         self.plane.environments.delete(name)
+        self.plane.addresses.changed()
         return Empty()
 
     def _settings(self, environment: Environment) -> api_pb2.EnvironmentSettings:

@@ -8,6 +8,7 @@ from local_modal.ids import new_id
 from local_modal.rpc.service import Service, invalid, not_found
 from local_modal.scheduler.options import unserved, varied
 from local_modal.store.apps import App
+from local_modal.web.address import SERVED_TYPES, web_configs
 
 MAX_PARAMS_BYTES = 64 << 10
 
@@ -22,11 +23,12 @@ class FunctionService(Service):
             function_name=request.function_name,
             function_type=request.function_type,
             method_definitions=request.method_definitions,
+            webhook_config=request.webhook_config,
             function_schema=request.function_schema,
             supported_input_formats=request.supported_input_formats,
             supported_output_formats=request.supported_output_formats,
         )
-        metadata = self.handle_metadata(function.function_id, app.app_id, outline)
+        metadata = self.handle_metadata(function.function_id, app, outline)
         return api_pb2.FunctionPrecreateResponse(function_id=function.function_id, handle_metadata=metadata)
 
     async def FunctionCreate(self, request: api_pb2.FunctionCreateRequest) -> api_pb2.FunctionCreateResponse:
@@ -39,9 +41,11 @@ class FunctionService(Service):
             invalid("a function needs a definition")
         self._check(definition)
         function = self.plane.functions.reserve(app.app_id, definition.function_name)
+        self.plane.addresses.check(app, {function.tag: definition})
         definition_id = self.plane.functions.stage(function.function_id, definition)
-        metadata = self.handle_metadata(function.function_id, app.app_id, definition)
+        metadata = self.handle_metadata(function.function_id, app, definition)
         metadata.definition_id = definition_id
+        definition = self._with_urls(definition, metadata)
         return api_pb2.FunctionCreateResponse(
             function_id=function.function_id,
             function=definition,
@@ -60,16 +64,22 @@ class FunctionService(Service):
             "a proxy": bool(definition.proxy_id),
             "a server": definition.is_server,
             "a cluster": definition._experimental_group_size > 1,
-            "a web endpoint": any(
-                config.type != api_pb2.WEBHOOK_TYPE_UNSPECIFIED
-                for config in (
-                    definition.webhook_config,
-                    *(method.webhook_config for method in definition.method_definitions.values()),
-                )
+            "a web server of its own (modal.web_server)": any(
+                config.type not in SERVED_TYPES for config in web_configs(definition).values()
             ),
+            "custom domains": any(config.custom_domains for config in web_configs(definition).values()),
         }
         if wanted := [name for name, given in unserved.items() if given]:
             invalid(f"{definition.function_name}: local Modal doesn't serve {', '.join(wanted)}")
+
+    def _with_urls(self, definition: api_pb2.Function, metadata: api_pb2.FunctionHandleMetadata) -> api_pb2.Function:
+        """The same with the addresses of its web endpoints."""
+        shown = api_pb2.Function()
+        shown.CopyFrom(definition)
+        shown.web_url = metadata.web_url
+        for name, method in metadata.method_handle_metadata.items():
+            shown.method_definitions[name].web_url = method.web_url
+        return shown
 
     def _data(self, definition: api_pb2.Function) -> api_pb2.FunctionData:
         data = api_pb2.FunctionData(
@@ -89,6 +99,8 @@ class FunctionService(Service):
             supported_input_formats=definition.supported_input_formats,
             supported_output_formats=definition.supported_output_formats,
             implementation_name=definition.implementation_name,
+            webhook_config=definition.webhook_config,
+            web_url=definition.web_url,
         )
         data.ranked_functions.append(api_pb2.FunctionData.RankedFunction(rank=0, function=definition))
         return data
@@ -115,10 +127,12 @@ class FunctionService(Service):
         definition = self.plane.functions.definition(layout.definitions[function_id]) if function_id else None
         if function_id is None or definition is None:
             not_found(f"App '{app.name}' has no function '{request.object_tag}'")
-        metadata = self.handle_metadata(function_id, app.app_id, definition, in_container=self.in_container)
+        metadata = self.handle_metadata(function_id, app, definition, in_container=self.in_container)
         metadata.definition_id = layout.definitions[function_id]
         return api_pb2.FunctionGetResponse(
-            function_id=function_id, handle_metadata=metadata, function=self._data(definition)
+            function_id=function_id,
+            handle_metadata=metadata,
+            function=self._data(self._with_urls(definition, metadata)),
         )
 
     def _deployed(self, name: str, environment_name: str, version: int) -> App:
@@ -141,7 +155,7 @@ class FunctionService(Service):
         instance = self.plane.functions.bind(bound.function_id, request.serialized_params, options)
         definition = varied(definition, options)
         metadata = self.handle_metadata(
-            bound.function_id, definition.app_id, definition.function, in_container=self.in_container
+            bound.function_id, self.app(definition.app_id), definition.function, in_container=self.in_container
         )
         metadata.definition_id = definition.base_id
         return api_pb2.FunctionBindParamsResponse(bound_function_id=instance.bound_id, handle_metadata=metadata)

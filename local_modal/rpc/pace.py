@@ -35,12 +35,14 @@ class Pace:
     per_second: int
 
     @classmethod
-    def of_container(cls, *, max_bytes: int, restricted: bool) -> Self:
+    def of_container(cls, *, max_bytes: int, restricted: bool, endpoint: bool = False) -> Self:
         """All that it may send can come at once, in frames half as large as they may be (16 KiB).
 
-        A restricted container asks for an input, answers it, and sends a heartbeat now and then; others call functions.
+        A restricted container asks for an input, answers it, and sends a heartbeat now and then; one that serves a web
+        endpoint answers for as long as a connection lasts; others call functions.
         """
-        return cls(burst=2_000 + (max_bytes >> 13), per_second=200 if restricted else 5_000)
+        calm = 1_000 if endpoint else 200
+        return cls(burst=2_000 + (max_bytes >> 13), per_second=calm if restricted else 5_000)
 
 
 STRANGER = Pace(burst=2_000, per_second=200)

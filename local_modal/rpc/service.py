@@ -11,6 +11,7 @@ from local_modal.scheduler.options import varied
 from local_modal.scheduler.task import Definition, Task
 from local_modal.store.apps import App
 from local_modal.store.functions import BoundFunction
+from local_modal.web.address import PATH, web_configs
 
 IMAGE_BUILDER_VERSION = "2025.06"
 """The newest that modal 1.6 knows: the client's dependencies are mounted, not installed into images."""
@@ -42,7 +43,7 @@ class Service:
     @property
     def in_container(self) -> bool:
         """Whether a container makes the call."""
-        return isinstance(CALLER.get(), Task)
+        return isinstance(CALLER.get(None), Task)
 
     @property
     def task(self) -> Task:
@@ -113,13 +114,14 @@ class Service:
         return varied(live, bound.options)
 
     def handle_metadata(
-        self, function_id: str, app_id: str, definition: api_pb2.Function, *, in_container: bool = False
+        self, function_id: str, app: App, definition: api_pb2.Function, *, in_container: bool = False
     ) -> api_pb2.FunctionHandleMetadata:
         """What a client needs to call a function.
 
         Each method's `use_method_name` must be its name, else the container finds no method. A container has no network
         to move blobs with: for it, everything is inline.
         """
+        urls = self._web_urls(function_id, app, definition)
         inline_bytes = NEVER_A_BLOB if in_container else self.plane.settings.max_inline_bytes
         base = api_pb2.FunctionHandleMetadata(
             function_name=definition.function_name,
@@ -131,8 +133,9 @@ class Service:
             supported_output_formats=definition.supported_output_formats,
             max_object_size_bytes=inline_bytes,
             max_async_object_size_bytes=inline_bytes,
-            app_id=app_id,
+            app_id=app.app_id,
             base_function_id=function_id,
+            web_url=urls.get("", ""),
         )
         for name, method in definition.method_definitions.items():
             base.method_handle_metadata[name].CopyFrom(
@@ -147,11 +150,25 @@ class Service:
                     supported_output_formats=method.supported_output_formats,
                     max_object_size_bytes=inline_bytes,
                     max_async_object_size_bytes=inline_bytes,
-                    app_id=app_id,
+                    app_id=app.app_id,
                     base_function_id=function_id,
+                    web_url=urls.get(name, ""),
                 )
             )
         return base
+
+    def _web_urls(self, function_id: str, app: App, definition: api_pb2.Function) -> dict[str, str]:
+        """Method → address of its web endpoint, of those that are; a function's own is that of the empty method."""
+        if not web_configs(definition):
+            return {}
+        function = self.plane.functions.get(function_id) or not_found(f"Function '{function_id}' not found.")
+        addresses = self.plane.addresses.of(app, function.tag, definition)
+        return {method: f"{self.base_url}{PATH}{address}" for method, address in addresses.items()}
+
+    def layout_of(self, app_id: str) -> api_pb2.AppLayout:
+        """The live deployment as its own containers are given it; nobody's call."""
+        app = self.plane.apps.get(app_id) or not_found(f"App '{app_id}' not found.")
+        return self.layout_message(app, in_container=True)
 
     def layout_message(self, app: App, *, in_container: bool = False) -> api_pb2.AppLayout:
         """The live deployment of an app, with the metadata of everything in it and what it depends on."""
@@ -162,7 +179,7 @@ class Service:
             definition = self.plane.functions.definition(layout.definitions.get(function_id, ""))
             if definition is None:
                 continue
-            metadata = self.handle_metadata(function_id, app.app_id, definition, in_container=in_container)
+            metadata = self.handle_metadata(function_id, app, definition, in_container=in_container)
             metadata.definition_id = layout.definitions[function_id]
             message.objects.append(api_pb2.Object(object_id=function_id, function_handle_metadata=metadata))
             depends.update(dependency.object_id for dependency in definition.object_dependencies)

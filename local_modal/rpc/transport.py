@@ -28,6 +28,7 @@ from local_modal.rpc.pace import Pace, PacedProtocol
 from local_modal.scheduler.task import Task
 from local_modal.store.principals import ServiceUser
 from local_modal.strangers import Strangers
+from local_modal.web.address import web_configs
 
 log = logging.getLogger(__name__)
 SERVICE = api_pb2.DESCRIPTOR.services_by_name["ModalClient"]
@@ -215,7 +216,8 @@ class Transport:
         """Serve a task's socket: whoever holds its other end is the task, and may do what its definition allows."""
         restricted = task.definition.restricted
         allowed = access.RESTRICTED_CONTAINER if restricted else access.CONTAINER
-        at = Pace.of_container(max_bytes=task.max_bytes, restricted=restricted)
+        endpoint = bool(web_configs(task.definition.function))
+        at = Pace.of_container(max_bytes=task.max_bytes, restricted=restricted, endpoint=endpoint)
 
         async def identify(event: RecvRequest) -> None:
             name = event.method_name.rpartition("/")[2]

@@ -8,14 +8,13 @@ namespace is another one, every mount made before is locked for what runs in it.
 pid 1 of a namespace again, so checks for "did my pid change" hold.
 
 The tree dies with the control plane: pid 1 leaves as soon as the control socket's other end is closed, and the kernel
-kills whatever is left in its pid namespace.
+kills whatever is left in its pid namespace. It leaves too when no process is left that can fork containers.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import sys
@@ -24,6 +23,7 @@ from typing import Any, NoReturn
 
 from . import policy
 from . import syscalls as sc
+from .first import exit_code, watch
 from .policy import PROC_COVER, Policy
 from .tree import ARGUMENTS, LAUNCHER, ROOT, Tree, interpreter_paths
 
@@ -32,7 +32,18 @@ BOOT = (
     "sys.modules[p.__name__] = p; "
 )
 """Makes this folder importable as `local_modal_jail`: without the control plane's packages, without sys.path."""
-INSIDE = ("policy.py", "syscalls.py", "jail.py", "forkserver.py", "modal_seam.py", "launcher.py")
+INSIDE = (
+    "policy.py",
+    "syscalls.py",
+    "jail.py",
+    "memory.py",
+    "first.py",
+    "forkserver.py",
+    "forked.py",
+    "branch.py",
+    "modal_seam.py",
+    "launcher.py",
+)
 """The modules that run inside the image's interpreter: the standard library and modal only."""
 SETUP_FAILED = 78
 """Exit status when a jail could not be built; the reason went over the control socket."""
@@ -56,7 +67,7 @@ def main() -> NoReturn:
     ctl.close()
     os.close(inner_fd)
     _, status = os.waitpid(first, 0)
-    os._exit(_exit_code(status))
+    os._exit(exit_code(status))
 
 
 def fail(ctl: socket.socket, error: BaseException) -> NoReturn:
@@ -150,45 +161,26 @@ def enter_tree() -> None:
 
 
 def run_first(plan: dict[str, Any], inner_fd: int, ctl: socket.socket) -> NoReturn:
-    """pid 1: starts the launcher, reaps orphans, ends with the launcher or with the control plane."""
+    """pid 1: starts the launcher, then watches."""
     try:
         sc.die_with_parent(signal.SIGKILL)
         enter_tree()
+        alive, announce = os.pipe()
         second = os.fork()
         if second == 0:
-            start_launcher(plan, inner_fd, ctl)
+            start_launcher(plan, inner_fd, announce, ctl)
     except BaseException as error:  # noqa: BLE001
         fail(ctl, error)
     os.close(inner_fd)
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    poll = select.poll()
-    poll.register(ctl, 0)
-    poll.register(wake_read, select.POLLIN)
-    while True:
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == second:
-                os._exit(_exit_code(status))
-            if pid == 0:
-                break
-        for descriptor, _ in poll.poll():
-            if descriptor == ctl.fileno():
-                os._exit(0)
-            os.read(wake_read, 4096)
+    os.close(announce)
+    watch(second, alive, ctl)
 
 
-def start_launcher(plan: dict[str, Any], inner_fd: int, ctl: socket.socket) -> NoReturn:
+def start_launcher(plan: dict[str, Any], inner_fd: int, announce: int, ctl: socket.socket) -> NoReturn:
     """pid 2: becomes the image's interpreter."""
-    for descriptor in (inner_fd, ctl.fileno()):
+    handed = (inner_fd, announce, ctl.fileno())
+    for descriptor in handed:
         os.set_inheritable(descriptor, True)
     program = BOOT + "from local_modal_jail.launcher import main; main()"
-    arguments = [plan["python"], "-c", program, LAUNCHER, str(inner_fd), str(ctl.fileno())]
+    arguments = [plan["python"], "-c", program, LAUNCHER, *map(str, handed)]
     os.execve(plan["python"], arguments, plan["env"])  # noqa: S606 - there is no shell to go through
-
-
-def _exit_code(status: int) -> int:
-    code = os.waitstatus_to_exitcode(status)
-    return 128 - code if code < 0 else code

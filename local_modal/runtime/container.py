@@ -60,8 +60,15 @@ class Container:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def watch(self) -> None:
+        """Nobody will report its end any more: it is seen when the kernel tells."""
+        if self._pidfd is not None:
+            asyncio.get_running_loop().add_reader(self._pidfd, self.ended, ExitStatus(None, None))
+
     def ended(self, status: ExitStatus) -> None:
         """Called by its zygote once it was reaped, or once nothing of the zygote is left."""
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
         for descriptor in (self._pidfd, self._assign_fd):
             if descriptor is not None:
                 os.close(descriptor)

@@ -11,22 +11,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import gc
 import importlib
 import json
 import os
-import random
-import selectors
 import socket
 import sys
-import threading
 import traceback
 import weakref
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from . import policy
-from .forkserver import Request, serve
+from .forked import leave, quieten, renew, reseed, revive
+from .forkserver import Request
 from .jail import Footprint, Jail, enter
 
 UNSHAREABLE = 77
@@ -38,6 +35,7 @@ SEAMS: tuple[tuple[str, str], ...] = (
     ("modal._runtime.user_code_imports", "maybe_snapshot"),
     ("modal._runtime.user_code_imports", "volume_commit"),
     ("modal._runtime.user_code_imports", "get_user_class_instance"),
+    ("modal._runtime.user_code_imports", "_LifecycleManager.lifecycle_presnapshot"),
     ("modal._runtime.task_lifecycle_manager", "_TaskLifecycleManager.memory_restore"),
     ("modal._runtime.task_lifecycle_manager", "_TaskLifecycleManager._singleton"),
     ("modal._utils.async_utils", "synchronizer._loop"),
@@ -77,6 +75,7 @@ class Seam:
         self._instance: Any = None
         self._class: Any = None
         self._hidden: set[str] = set()
+        self._serve: Callable[[], Request]
         self._make_instance: Callable[..., Any] = lambda *_: None
 
     def use_connection(self, descriptor: int) -> None:
@@ -116,7 +115,7 @@ class Seam:
         """From here on this process is a container, which ends after its inputs."""
         self._single_use = True
 
-    def install_snapshot(self, ctl: socket.socket, make_jail: Callable[[Footprint], Jail]) -> None:
+    def install_snapshot(self, serve: Callable[[], Request], make_jail: Callable[[Footprint], Jail]) -> None:
         """The fork server in place of the snapshot; the class's parameters hidden until a container is assigned."""
         imports = _module("modal._runtime.user_code_imports")
 
@@ -125,9 +124,26 @@ class Seam:
             self._hide()
 
         def fork_instead(function_def: Any, snapshot_context: Any, manager: Any) -> None:
-            self._fork_instead(function_def, snapshot_context, manager, ctl, make_jail)
+            self._fork_instead(function_def, snapshot_context, manager, make_jail)
 
         imports.maybe_snapshot = fork_instead
+        self._serve = serve
+
+    def install_stem(self, branch: Callable[[Request], Callable[[], Request]]) -> None:
+        """A fork server before the snapshot hooks run, too: its forks are zygotes, one for each set of parameters.
+
+        `branch` makes a fork a process tree of its own, and gives its own fork server.
+        """
+        imports = _module("modal._runtime.user_code_imports")
+        run_hooks = imports._LifecycleManager.lifecycle_presnapshot
+
+        @contextlib.contextmanager
+        def run_hooks_in_branches(service: Any, event_loop: Any, task_lifecycle_manager: Any) -> Iterator[None]:
+            self._branch_off(service.function_def, task_lifecycle_manager, branch)
+            with run_hooks(service, event_loop, task_lifecycle_manager):
+                yield
+
+        imports._LifecycleManager.lifecycle_presnapshot = run_hooks_in_branches
 
     def _track_loops(self) -> None:
         """Every event loop, since a fork must give each one a selector and a self-pipe of its own."""
@@ -172,28 +188,26 @@ class Seam:
         function_def: Any,
         snapshot_context: Any,
         manager: Any,
-        ctl: socket.socket,
         make_jail: Callable[[Footprint], Jail],
     ) -> None:
         synchronizer = _module("modal._utils.async_utils").synchronizer
+        if _has_endpoints(function_def):
+            _module("modal._runtime.asgi")  # imported for the first request otherwise, by every container anew
         with snapshot_context:
             self._snapshot_only(manager)
             loop = synchronizer._loop
             try:
-                park(loop)
-                warn_of_threads()
-                flush()
-                gc.collect()
-                gc.freeze()
+                quieten(loop)
                 jail = make_jail(Footprint.of_this_process())
-                request = serve(ctl)
+                request = self._serve()
                 # Only children come here. The loop's thread is gone and the loop looks as if it ran: an exception must
                 # not reach the context manager, which would wait for that loop forever.
-                self._set_up(request, jail)
+                self.mark_container()
+                self._set_up(request, lambda keep: enter(jail, keep))
                 revive(loop)
                 manager.memory_restore()
                 self._clean_environment()
-                if self._has_hooks_left():
+                if self._has_hooks_left() or (self._hidden and _has_endpoints(function_def)):
                     self._take_assignment(request, function_def)
                 else:
                     self._take_assignment_with_input(request, function_def)
@@ -214,15 +228,38 @@ class Seam:
         finally:
             lifecycle.memory_restore = restore
 
-    def _set_up(self, request: Request, jail: Jail) -> None:
-        self.mark_container()
-        os.dup2(request.log, 1)
-        os.dup2(request.log, 2)
+    def _branch_off(self, function_def: Any, manager: Any, branch: Callable[[Request], Callable[[], Request]]) -> None:
+        """As a snapshot that is taken before the hooks: who is forked knows its parameters, and runs them.
+
+        Modal sends no heartbeats before its own snapshot point, so no call is under way.
+        """
+        loop = _module("modal._utils.async_utils").synchronizer._loop
+        self._snapshot_only(manager)
+        try:
+            quieten(loop)
+            request = self._serve()
+
+            def become_zygote(_: set[int]) -> None:
+                self._serve = branch(request)
+
+            self._set_up(request, become_zygote)
+            revive(loop)
+            manager.memory_restore()
+            os.unlink(os.environ.pop("MODAL_RESTORE_STATE_PATH"))
+            self._take_assignment(request, function_def)
+        except BaseException:  # noqa: BLE001 - as in _fork_instead
+            traceback.print_exc()
+            leave(CHILD_FAILED)
+
+    def _set_up(self, request: Request, become: Callable[[set[int]], None]) -> None:
+        """`become`: enters what this process is to live in, with descriptors to keep."""
+        os.dup2(request.stdout, 1)
+        os.dup2(request.stderr, 2)
         keep = {request.connection, request.assign}
         for loop in list(self._loops):
             if not loop.is_closed():
                 keep |= renew(loop)
-        enter(jail, keep)
+        become(keep)
         reseed()
         self.use_connection(request.connection)
         path = os.path.join(policy.SCRATCH, ".restore-state.json")
@@ -283,71 +320,11 @@ def _module(name: str) -> Any:
     return importlib.import_module(name)
 
 
+def _has_endpoints(function_def: Any) -> bool:
+    """Whether it serves web endpoints, whose applications are made before the first input and may read parameters."""
+    configs = [function_def, *function_def.method_definitions.values()]
+    return any(config.webhook_config.type for config in configs)
+
+
 def _lifecycle() -> Any:
     return _module("modal._runtime.task_lifecycle_manager")._TaskLifecycleManager
-
-
-def park(loop: asyncio.AbstractEventLoop) -> None:
-    """Stops the loop's thread inside a callback, where it holds no lock: the fork then has nothing half done."""
-    parked, never = threading.Event(), threading.Event()
-
-    def wait() -> None:
-        parked.set()
-        never.wait()
-
-    loop.call_soon_threadsafe(wait)
-    parked.wait()
-
-
-def revive(loop: Any) -> None:
-    """Runs a parked loop on a new thread, in a fork where its old thread doesn't exist."""
-    synchronizer = _module("modal._utils.async_utils").synchronizer
-    loop._thread_id = None
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    synchronizer._loop, synchronizer._thread, synchronizer._owner_pid = loop, thread, os.getpid()
-    thread.start()
-
-
-def renew(loop: Any) -> set[int]:
-    """A selector and a self-pipe of its own for a loop that came through a fork; returns their descriptors.
-
-    The old selector is closed, not emptied: it is shared with the parent, which still uses it.
-    """
-    loop._selector.close()
-    loop._selector = selectors.DefaultSelector()
-    loop._ssock.close()
-    loop._csock.close()
-    loop._ssock = loop._csock = None
-    loop._internal_fds -= 1
-    loop._make_self_pipe()
-    loop._default_executor = None
-    return {loop._selector.fileno(), loop._ssock.fileno(), loop._csock.fileno()}
-
-
-def reseed() -> None:
-    """Forks must not draw the same random numbers."""
-    random.seed()
-    if numpy := sys.modules.get("numpy"):
-        numpy.random.seed()
-    if torch := sys.modules.get("torch"):
-        torch.default_generator.seed()
-
-
-def warn_of_threads() -> None:
-    """Threads of the snapshot phase don't come through the fork, here or on Modal."""
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if len(names) > 1:
-        sys.stderr.write(f"local Modal: threads started before the snapshot end with it: {', '.join(names[1:])}\n")
-
-
-def leave(code: int) -> NoReturn:
-    """Ends the process at once, with what was printed written out."""
-    flush()
-    os._exit(code)
-
-
-def flush() -> None:
-    """Half a line that was printed before a fork must not be printed by every fork."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()

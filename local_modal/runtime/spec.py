@@ -6,6 +6,7 @@ import signal as signals
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from modal_proto import api_pb2
 
@@ -18,6 +19,13 @@ class Bind:
 
     source: Path
     target: str
+
+
+class Streams(NamedTuple):
+    """Descriptors that a process writes its output to; they may be the same."""
+
+    stdout: int
+    stderr: int
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,10 @@ class LaunchSpec:
     """The function has memory snapshots: fork at Modal's snapshot point. Needs `checkpoint_id` in the arguments."""
     hide_params: bool
     """One zygote for every set of class parameters: they are known only when a container is assigned."""
+    stem: bool = False
+    """Stop before the snapshot hooks: forks of it are zygotes, each with parameters of its own (`Zygote.branch`)."""
+    rest_seconds: float = 60.0
+    """With a snapshot: how long the process that forks containers stays with none of them there."""
     limits: Limits = field(default_factory=Limits)
     network: bool = False
     """False: a network namespace with nothing in it. True: the machine's own network, outgoing only; that reaches
@@ -95,7 +107,8 @@ def placeholders(info: api_pb2.ClassParameterInfo) -> api_pb2.ClassParameterSet:
 
 @dataclass(frozen=True)
 class ExitStatus:
-    """How a container ended: an exit code, or the signal that killed it; CPU time in seconds where known."""
+    """How a container ended: an exit code, or the signal that killed it, or neither where nobody saw it; CPU time in
+    seconds where known."""
 
     code: int | None
     signal: int | None
@@ -110,6 +123,8 @@ class ExitStatus:
         return cls(status >> 8 & 0xFF, None, cpu_seconds)
 
     def __str__(self) -> str:
+        if self.signal is None and self.code is None:
+            return "exit status unknown"
         if self.signal is None:
             return f"exit status {self.code}"
         try:
@@ -130,3 +145,9 @@ class ZygoteFailed(Exception):
         self.reason = reason
         self.exit_status = exit_status
         self.unshareable = unshareable
+
+    @property
+    def killed(self) -> bool:
+        """Somebody ended it, or the kernel for want of memory: it may well start another time."""
+        ends = (signals.SIGKILL, signals.SIGTERM)
+        return self.exit_status in {*(-end for end in ends), *(128 + end for end in ends)}

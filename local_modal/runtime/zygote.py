@@ -9,27 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from local_modal.runtime import policy as rules
-from local_modal.runtime.bpf import compile_filter
-from local_modal.runtime.builder import BOOT
 from local_modal.runtime.container import Container
 from local_modal.runtime.forkserver import MESSAGE_BYTES
 from local_modal.runtime.modal_seam import UNSHAREABLE
 from local_modal.runtime.policy import Limits, Policy
-from local_modal.runtime.spec import Bind, ExitStatus, LaunchSpec, ZygoteFailed
-from local_modal.runtime.tree import ARGUMENTS
+from local_modal.runtime.spawn import Program, spawn
+from local_modal.runtime.spec import Bind, ExitStatus, LaunchSpec, Streams, ZygoteFailed
 
-HERE = Path(__file__).parent
+log = logging.getLogger(__name__)
 MESSAGES_AT_ONCE = 64
 """Messages of one zygote that are handled before the loop turns to something else (count)."""
 CLOSE_SECONDS = 10.0
@@ -42,93 +37,50 @@ class Zygote:
     Ends with the control plane, whatever ends that; with it end all its containers. `exited`: its exit code.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], ctl: socket.socket, *, direct: bool) -> None:
+    def __init__(self, top: Program | Container, ctl: socket.socket, *, direct: bool) -> None:
         self._loop = asyncio.get_running_loop()
-        self._process = process
+        self._top = top
         self._ctl = ctl
-        self._pidfd = os.pidfd_open(process.pid)
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._ready.add_done_callback(_retrieve)
         self._forks: dict[str, tuple[asyncio.Future[Container], int | None]] = {}
         self._containers: dict[str, Container] = {}
+        self._lost: set[str] = set()
         self._sending = asyncio.Lock()
         self._reason: str | None = None
         self._direct = direct
         self._last = ExitStatus(None, signal.SIGKILL)
         self.exited: asyncio.Future[int] = self._loop.create_future()
         self._loop.add_reader(ctl, self._receive)
-        self._loop.add_reader(self._pidfd, self._finish)
+        top.exited.add_done_callback(lambda ended: self._finish(ended.result()))
 
     @property
     def pid(self) -> int:
         """The process on top of the tree, outside the jail."""
-        return self._process.pid
+        return self._top.pid
 
     @classmethod
     async def start(
         cls,
         spec: LaunchSpec,
         connection: socket.socket,
-        log_fd: int,
+        log: Streams,
         state_dir: Path,
     ) -> Zygote:
         """Starts the process; `ready` tells when it is at the snapshot point.
 
         `connection` is one end of an AF_UNIX stream socketpair, over which it speaks Modal's gRPC until then; the
-        process gets a copy of it and of `log_fd` (stdout and stderr), the caller closes its own. `state_dir` becomes
-        the working directory of the process that waits outside the jail; nothing is written there.
+        process gets copies of it and of `log`, the caller closes its own. `state_dir` becomes the working directory of
+        the process that waits outside the jail; nothing is written there.
 
         Raises:
             ValueError: nothing can be started from this specification.
         """
-        zygote = cls._spawn(spec.prepared(), log_fd, state_dir)
+        zygote = cls(*spawn(spec.prepared(), log, state_dir), direct=not spec.snapshot)
         if spec.snapshot:
             with contextlib.suppress(ZygoteFailed):  # it has ended already: `ready` will say why
                 await zygote._send(b"start", [connection.fileno()])
         return zygote
-
-    @classmethod
-    def _spawn(cls, spec: LaunchSpec, log_fd: int, state_dir: Path) -> Zygote:
-        plan = {
-            "python": str(spec.python),
-            "read_only": [str(path) for path in spec.read_only],
-            "binds": [[str(bind.source), bind.target] for bind in spec.binds],
-            "env": environment(spec),
-            "container_arguments": spec.container_arguments.hex(),
-            "network": spec.network,
-            "policy": spec.policy.to_json(),
-        }
-        settings = {
-            "policy": spec.policy.to_json(),
-            "limits": asdict(spec.limits),
-            "filter": compile_filter(network=spec.network).hex(),
-            "network": spec.network,
-            "snapshot": spec.snapshot,
-            "hide_params": spec.hide_params,
-        }
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        descriptors = [theirs.detach(), _memory_file("plan", plan), _memory_file("settings", settings)]
-        try:
-            program = BOOT + "from local_modal_jail.builder import main; main()"
-            handed = [str(descriptor) for descriptor in (descriptors[1], descriptors[2], descriptors[0])]
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
-                [sys.executable, "-I", "-S", "-c", program, str(HERE), *handed],
-                stdin=subprocess.DEVNULL,
-                stdout=log_fd,
-                stderr=log_fd,
-                cwd=state_dir,
-                env={},
-                pass_fds=descriptors,
-                start_new_session=True,
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-        ours.setblocking(False)
-        return cls(process, ours, direct=not spec.snapshot)
 
     async def ready(self) -> None:
         """Returns when containers can be forked.
@@ -139,17 +91,40 @@ class Zygote:
         await asyncio.shield(self._ready)
 
     async def fork(
-        self, task_id: str, connection: socket.socket, log_fd: int, restore_state: Mapping[str, str]
+        self, task_id: str, connection: socket.socket, log: Streams, restore_state: Mapping[str, str]
     ) -> Container:
         """A single-use container: forked, jailed, restored, waiting for `Container.assign`.
 
         `restore_state` is what Modal's restore file holds (task_id, function_id, …). The container gets copies of
-        `connection` and `log_fd`; the caller closes its own.
+        `connection` and `log`; the caller closes its own.
 
         Raises:
             ZygoteFailed: the zygote has ended, or can't fork.
             ValueError: there is a container of that task id.
         """
+        return await self._fork(task_id, [connection.fileno(), *log], restore_state)
+
+    async def branch(
+        self, task_id: str, connection: socket.socket, log: Streams, restore_state: Mapping[str, str], params: bytes
+    ) -> Zygote:
+        """Of a stem: a zygote that knows its parameters; `ready` tells when its hooks have run. As `fork` otherwise.
+
+        It ends with the stem, and when it has had no container for as long as the stem's `rest_seconds` say.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                top = await self._fork(task_id, [connection.fileno(), *log], restore_state, theirs.fileno())
+            top.assign(restore_state["function_id"], params)
+        except BaseException:
+            ours.close()
+            raise
+        ours.setblocking(False)
+        return Zygote(top, ours, direct=False)
+
+    async def _fork(
+        self, task_id: str, descriptors: list[int], restore_state: Mapping[str, str], ctl: int | None = None
+    ) -> Container:
         if self.exited.done() or self._ctl.fileno() < 0:
             raise ZygoteFailed(self._reason or "the zygote has ended")
         if task_id in self._forks or task_id in self._containers:
@@ -160,7 +135,7 @@ class Zygote:
         self._forks[task_id] = (future, assign_write)
         try:
             message = json.dumps({"fork": task_id, "state": dict(restore_state)}).encode()
-            await self._send(message, [connection.fileno(), log_fd, assign_read])
+            await self._send(message, [*descriptors, assign_read, *([] if ctl is None else [ctl])])
         except BaseException:
             self._forks.pop(task_id, None)
             os.close(assign_write)
@@ -169,13 +144,18 @@ class Zygote:
             os.close(assign_read)
         return await future
 
+    async def settled(self) -> None:
+        """Returns at once where containers can be forked, else when it has ended."""
+        if self._ctl.fileno() < 0:
+            await asyncio.shield(self.exited)
+
     async def close(self) -> None:
         """Ends the whole tree, containers included; returns when it is gone."""
         self._hang_up()
         try:
             await asyncio.wait_for(asyncio.shield(self.exited), CLOSE_SECONDS)
         except TimeoutError:
-            self._process.kill()
+            self._top.kill()
             await asyncio.shield(self.exited)
 
     async def _send(self, data: bytes, descriptors: list[int]) -> None:
@@ -230,6 +210,11 @@ class Zygote:
                 self._ready.set_result(None)
         elif "error" in message:
             self._reason = str(message["error"])[:2000]
+        elif "died" in message:
+            self._replaced(str(message["died"]), {str(task) for task in message["reported"]})
+        elif str(message["task"]) in self._lost:  # the one who was asked died, and another answers
+            for descriptor in descriptors:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         elif "pid" in message:
             self._forked(str(message["task"]), descriptors)
         elif "failed" in message:
@@ -237,14 +222,27 @@ class Zygote:
             _close(assign_fd)
             if not future.done():
                 future.set_exception(ZygoteFailed(str(message["failed"])[:2000]))
-        elif container := self._containers.get(str(message["task"])):
+        else:
             status = ExitStatus.from_wait(int(message["status"]), float(message["cpu"]))
             if self._direct:
                 self._last = status
                 self._hang_up()
-            else:
-                del self._containers[container.task_id]
+            elif container := self._containers.get(str(message["task"])):
                 container.ended(status)
+
+    def _replaced(self, who: str, reported: set[str]) -> None:
+        """One of the two processes at the snapshot point died; containers go on, and their ends are ours to see."""
+        log.warning("a process at the snapshot point ended: the %s; the other one goes on", who)
+        for task_id in self._containers.keys() - reported:
+            self._containers[task_id].watch()
+        if who == "server":
+            reason = "the process that forks containers ended"
+            for future, assign_fd in self._forks.values():
+                _close(assign_fd)
+                if not future.done():
+                    future.set_exception(ZygoteFailed(reason))
+            self._lost |= self._forks.keys()
+            self._forks.clear()
 
     def _forked(self, task_id: str, descriptors: list[int]) -> None:
         future, assign_fd = self._forks.pop(task_id)
@@ -255,6 +253,7 @@ class Zygote:
             raise ValueError("a fork without a pidfd") from None
         descriptors.pop(0)
         self._containers[task_id] = container
+        container.exited.add_done_callback(lambda _: self._containers.pop(task_id, None))
         if future.done():
             container.kill()
         else:
@@ -266,11 +265,9 @@ class Zygote:
             self._loop.remove_reader(self._ctl)
             self._ctl.close()
 
-    def _finish(self) -> None:
+    def _finish(self, status: ExitStatus) -> None:
         """The process on top has ended, after everything below it."""
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        code = self._process.wait()
+        code = status.code if status.code is not None else -(status.signal or signal.SIGKILL)
         self._receive()
         self._hang_up()
         unshareable = code == UNSHAREABLE and not self._ready.done()
@@ -289,7 +286,6 @@ class Zygote:
         self._forks.clear()
         for container in self._containers.values():
             container.ended(self._last)
-        self._containers.clear()
         self.exited.set_result(code)
 
 
@@ -297,7 +293,7 @@ async def launch_direct(
     spec: LaunchSpec,
     task_id: str,
     connection: socket.socket,
-    log_fd: int,
+    log: Streams,
     state_dir: Path,
 ) -> Container:
     """A container without a snapshot: the entrypoint runs once, from its start, in the full jail.
@@ -310,40 +306,15 @@ async def launch_direct(
     """
     if spec.snapshot:
         raise ValueError("a function with a snapshot is started by Zygote.start")
-    zygote = await Zygote.start(spec, connection, log_fd, state_dir)
+    zygote = await Zygote.start(spec, connection, log, state_dir)
     try:
         await zygote.ready()
-        container = await zygote.fork(task_id, connection, log_fd, {})
+        container = await zygote.fork(task_id, connection, log, {})
     except BaseException:
         await zygote.close()
         raise
     container.assign("", b"")
     return container
-
-
-def environment(spec: LaunchSpec) -> dict[str, str]:
-    """What the image's interpreter is started with."""
-    env = {**rules.PYTHON_ENVIRONMENT, **spec.env}
-    env |= {
-        "HOME": rules.SCRATCH,
-        "TMPDIR": rules.SCRATCH,
-        "MODAL_IS_REMOTE": "1",
-        "MODAL_SERVER_URL": "unix:///connection",
-        "MODAL_CONTAINER_ARGUMENTS_PATH": ARGUMENTS,
-    }
-    env.pop("MODAL_ENABLE_SNAP_RESTORE", None)
-    if spec.snapshot:
-        env["MODAL_ENABLE_SNAP_RESTORE"] = "1"
-    return env
-
-
-def _memory_file(name: str, content: Mapping[str, Any]) -> int:
-    """JSON in memory as a descriptor: secrets never stand in a file or in an argument list."""
-    descriptor = os.memfd_create(name)
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(json.dumps(content).encode())
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
 
 
 def _close(descriptor: int | None) -> None:
@@ -365,6 +336,7 @@ __all__ = [
     "LaunchSpec",
     "Limits",
     "Policy",
+    "Streams",
     "Zygote",
     "ZygoteFailed",
     "launch_direct",

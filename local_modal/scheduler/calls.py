@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sized
 from dataclasses import dataclass, field
 
 from modal_proto import api_pb2
@@ -12,6 +12,7 @@ from modal_proto import api_pb2
 from local_modal.errors import LocalModalError
 from local_modal.ids import new_id
 from local_modal.scheduler import results
+from local_modal.scheduler.exchange import Exchange
 from local_modal.store.calls import CallStore, StoredCall, StoredInput
 from local_modal.store.functions import BoundFunction
 
@@ -72,6 +73,8 @@ class Call:
     cancelled: bool = False
     chunks: "list[api_pb2.DataChunk] | None" = None
     """What its generator yielded, in order; None for a call of anything else."""
+    exchange: Exchange | None = None
+    """The streams of a web endpoint's call; None for a call of anything else."""
     retries: int = 0
     """How often its caller may send a failed input again."""
     fetched: bool = False
@@ -92,6 +95,16 @@ class Call:
         return self.invocation == api_pb2.FUNCTION_CALL_INVOCATION_TYPE_ASYNC
 
     @property
+    def yielded(self) -> Sized | None:
+        """What its container has sent before its answer; None where it may send nothing."""
+        return self.chunks if self.exchange is None else self.exchange
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether another container may do all of it again: nobody has seen anything of it."""
+        return not self.chunks and not (self.exchange and self.exchange.begun)
+
+    @property
     def unfinished(self) -> int:
         """Inputs without an output (count)."""
         return sum(not entry.done for entry in self.inputs.values())
@@ -104,6 +117,8 @@ class Call:
         self.outputs.append(item)
         if not self.unfinished:
             self.finished_at = time.monotonic()
+        if self.exchange is not None:
+            self.exchange.end(item.result)
         self._changed.set()
 
     def retry(self, entry: Input, payload: api_pb2.FunctionInput) -> None:
@@ -117,6 +132,9 @@ class Call:
 
     def add_chunk(self, chunk: api_pb2.DataChunk) -> None:
         """Take the generator's next value; one that is there already is passed over."""
+        if self.exchange is not None:
+            self.exchange.put(chunk)
+            return
         assert self.chunks is not None  # noqa: S101 - who calls has looked
         if chunk.index == len(self.chunks) + 1:
             self.chunks.append(chunk)

@@ -9,7 +9,7 @@ from local_modal.ids import new_id
 from local_modal.images.environment import Environment, binds
 from local_modal.runtime.policy import Limits, Policy
 from local_modal.runtime.zygote import Bind, LaunchSpec
-from local_modal.scheduler.task import Task
+from local_modal.scheduler.task import DEFAULT_SCALEDOWN_WINDOW, Task
 from local_modal.settings import MIB, Settings
 from local_modal.store.files import Mounts
 from local_modal.store.functions import BoundFunction
@@ -60,6 +60,7 @@ class Launch:
             container_arguments=self._arguments(task, bound, shared=shared).SerializeToString(),
             snapshot=definition.snapshot,
             hide_params=shared,
+            rest_seconds=definition.autoscaler.scaledown_window or DEFAULT_SCALEDOWN_WINDOW,
             limits=self._limits(function),
             policy=self._policy,
         )

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from modal_proto import api_pb2
 
+from local_modal.runtime.spec import Streams
 from local_modal.store.logs import LogLine, Logs
 
 FLUSH_SECONDS = 0.1
@@ -66,58 +67,70 @@ def joined(lines: list[LogLine]) -> list[LogLine]:
     return [replace(row[0], data="".join(line.data for line in row)) for row in rows]
 
 
-class LogPipe:
-    """A container's output: the container holds the write end, `context` says whose it is when a line comes."""
+class LogPipes:
+    """A container's output: it holds the write ends, `context` says whose it is when something comes over either."""
 
     def __init__(self, writer: LogWriter, context: Callable[[], LogLine], max_bytes: int) -> None:
+        """`max_bytes`: kept of both together."""
         self._writer = writer
         self._context = context
         self._left = max_bytes
         self._dropped = 0
-        self._read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(self.write_fd, True)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._read_fd, self._read)
-        self._open = True
+        self._sources: dict[int, int] = {}
+        """Read end → which stream comes over it (FileDescriptor number), while it is open."""
+        self.write_ends = Streams(
+            self._open(api_pb2.FILE_DESCRIPTOR_STDOUT),
+            self._open(api_pb2.FILE_DESCRIPTOR_STDERR),
+        )
+        self._writable = True
+
+    def _open(self, source: int) -> int:
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(write_fd, True)
+        self._sources[read_fd] = source
+        self._loop.add_reader(read_fd, self._read, read_fd)
+        return write_fd
 
     def close_write(self) -> None:
-        """The container has its own copy of the write end; with ours open the pipe would never end."""
-        if self.write_fd >= 0:
-            os.close(self.write_fd)
-            self.write_fd = -1
+        """The container has its own copies of the write ends; with ours open the pipes would never end."""
+        if self._writable:
+            self._writable = False
+            for descriptor in self.write_ends:
+                os.close(descriptor)
 
-    def _read(self) -> bool:
-        """Take what lies in the pipe; False when nothing more lies there now."""
+    def _read(self, read_fd: int) -> bool:
+        """Take what lies in a pipe; False when nothing more lies there now."""
         try:
-            data = os.read(self._read_fd, READ_BYTES)
+            data = os.read(read_fd, READ_BYTES)
         except BlockingIOError:
             return False
         if not data:
-            self.close()
+            self._end(read_fd)
             return False
         kept = data[: self._left]
         self._left -= len(kept)
         self._dropped += len(data) - len(kept)
         if kept:
-            self._write(kept.decode(errors="replace"), api_pb2.FILE_DESCRIPTOR_STDOUT)
+            self._write(kept.decode(errors="replace"), self._sources[read_fd])
         return True
 
     def _write(self, text: str, source: int) -> None:
         self._writer.write(replace(self._context(), data=text, source=source, timestamp=time.time()))
 
-    def close(self) -> None:
-        """Read what is left, and say how much was dropped."""
-        if not self._open:
-            return
-        self._open = False
-        self.close_write()
-        self._loop.remove_reader(self._read_fd)
-        os.close(self._read_fd)
-        if self._dropped:
+    def _end(self, read_fd: int) -> None:
+        """Nothing more comes over a pipe; after the last one it is said how much was dropped."""
+        del self._sources[read_fd]
+        self._loop.remove_reader(read_fd)
+        os.close(read_fd)
+        if not self._sources and self._dropped:
             self._write(f"[{self._dropped} bytes of output dropped]\n", api_pb2.FILE_DESCRIPTOR_INFO)
 
     def drain_and_close(self) -> None:
-        """For a container that has ended: nothing more can come than what lies in the pipe."""
-        while self._open and self._read():
-            pass
-        self.close()
+        """For a container that has ended: nothing more can come than what lies in the pipes."""
+        self.close_write()
+        for read_fd in list(self._sources):
+            while read_fd in self._sources and self._read(read_fd):
+                pass
+            if read_fd in self._sources:
+                self._end(read_fd)

@@ -9,11 +9,11 @@ from typing import Any
 
 from modal_proto import api_pb2
 
-from local_modal.runtime.zygote import Container, launch_direct
+from local_modal.runtime.zygote import Container, ZygoteFailed, launch_direct
 from local_modal.scheduler import results
 from local_modal.scheduler.calls import Input
 from local_modal.scheduler.host import Host, StartError, UnshareableError
-from local_modal.scheduler.snapshot import Snapshot
+from local_modal.scheduler.snapshot import Snapshot, Stem
 from local_modal.scheduler.task import Definition, Task, socket_pair
 from local_modal.store.functions import BoundFunction
 
@@ -21,12 +21,16 @@ log = logging.getLogger(__name__)
 START = "start"
 """Name of the timer that runs from an input's assignment until the container asks for it."""
 STOPPED = "the app was stopped"
+ASK_SECONDS = 0.2
+"""A container that serves several inputs at once and doesn't ask for the next within this is taken for busy (s)."""
 
 
 class Pool:
     """Containers of one definition: for any parameters where the snapshot is `shared`, else for those of `bound`."""
 
-    def __init__(self, host: Host, definition: Definition, bound: BoundFunction, *, shared: bool) -> None:
+    def __init__(
+        self, host: Host, definition: Definition, bound: BoundFunction, *, shared: bool, stem: Stem | None = None
+    ) -> None:
         self.definition = definition
         self.tasks: set[Task] = set()
         self._host = host
@@ -37,8 +41,9 @@ class Pool:
         self._closing = False
         self._preparing = False
         self._launching = 0
+        self._watching = False
         self._shared = shared
-        self._snapshot = Snapshot(host, definition, bound, shared=shared) if definition.snapshot else None
+        self._snapshot = Snapshot(host, definition, bound, shared=shared, stem=stem) if definition.snapshot else None
 
     def submit(self, entries: Iterable[Input]) -> None:
         """Queue inputs, and give them to containers as far as there is room."""
@@ -83,6 +88,7 @@ class Pool:
         if task := self._waiting_for(entry.call.function):
             assert task.getter is not None  # noqa: S101 - what _waiting_for looks for
             task.assigned.append(entry)
+            task.given_at = asyncio.get_running_loop().time()
             task.getter.set_result(None)
         elif self._spares:
             self._assign(self._spares.popleft(), entry)
@@ -97,7 +103,7 @@ class Pool:
         if self._snapshot and not self._snapshot.taken:
             self.prepare()
             return False
-        if not self._host.capacity.free or self._will_be_taken():
+        if not self._host.capacity.free or self._will_be_taken() or self._will_be_asked_for(entry):
             return False
         most = self._host.scaling.autoscaler(self.definition, entry.call.function).max_containers
         return not most or len(self.tasks) - len(self._spares) + self._launching < most
@@ -109,6 +115,25 @@ class Pool:
             return False
         starting = self._launching + sum(START in task.timers for task in self.tasks)
         return len(self._pending) <= starting * more
+
+    def _will_be_asked_for(self, entry: Input) -> bool:
+        """Whether a container with room for it has just been given another: it asks for its next at once, if it can."""
+        loop = asyncio.get_running_loop()
+        found = self.definition.concurrency > 1 and any(
+            task.bound == entry.call.function
+            and not task.stopping
+            and len(task.inputs) < self.definition.concurrency
+            and loop.time() - task.given_at < ASK_SECONDS
+            for task in self.tasks
+        )
+        if found and not self._watching:
+            self._watching = True
+            loop.call_later(ASK_SECONDS, self._watched)
+        return found
+
+    def _watched(self) -> None:
+        self._watching = False
+        self.pump()
 
     def _waiting_for(self, bound: BoundFunction) -> Task | None:
         for task in self.tasks:
@@ -197,6 +222,15 @@ class Pool:
             self.pump()
 
     async def _launch(self) -> Task:
+        """A container; asked for once more where the process that was to fork it died, since nothing of it has run."""
+        try:
+            return await self._launch_once()
+        except ZygoteFailed:
+            if not self._snapshot:
+                raise
+            return await self._launch_once()
+
+    async def _launch_once(self) -> Task:
         task = Task(self.definition, max_bytes=self._host.settings.max_output_bytes)
         task.open_log(self._host.log_writer, self._host.settings.max_log_bytes)
         ours, theirs = socket_pair()
@@ -221,7 +255,7 @@ class Pool:
         if self._snapshot:
             return await self._snapshot.fork(task, end)
         spec = await self._host.launch_spec(task, self._bound, shared=False)
-        return await launch_direct(spec, task.task_id, end, task.log.write_fd, self._host.run_dir)
+        return await launch_direct(spec, task.task_id, end, task.log.write_ends, self._host.run_dir)
 
     def _ended(self, task: Task, how: str) -> None:
         """The container is gone: its inputs are answered, or given to another where it never asked for them."""
@@ -236,7 +270,7 @@ class Pool:
         for entry in task.inputs:
             if task.failure is not None:
                 self._host.finish(entry, task.failure)
-            elif task.stopping and not entry.done and not entry.call.chunks:
+            elif task.stopping and not entry.done and entry.call.repeatable:
                 self._pending.appendleft(entry)
             elif entry.input_id in task.running or entry.attempts:
                 self._host.finish(entry, results.internal_failure(f"container {task.task_id} died: {how}"))

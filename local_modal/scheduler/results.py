@@ -93,8 +93,8 @@ def checked(
     return passed, allowed_formats[0] if allowed_formats else api_pb2.DATA_FORMAT_CBOR
 
 
-def check_chunk(chunk: api_pb2.DataChunk, allowed_formats: list[int], count: int) -> None:
-    """A value that a generator yielded; `count`: how many came before it.
+def check_chunk(chunk: api_pb2.DataChunk, allowed_formats: list[int], count: int, most: int = MAX_CHUNKS) -> None:
+    """A value that a generator yielded; `count`: how many came before it, `most`: how many there may be.
 
     Raises:
         ForgedResultError: a format or a form that its definition doesn't allow, or one too many.
@@ -109,8 +109,8 @@ def check_chunk(chunk: api_pb2.DataChunk, allowed_formats: list[int], count: int
         raise ForgedResultError("the container yielded a blob")
     if not 0 < chunk.index <= count + 1:
         raise ForgedResultError(f"the container yielded value {chunk.index} after {count}")
-    if count >= MAX_CHUNKS:
-        raise ForgedResultError(f"the container yielded more than {MAX_CHUNKS} values")
+    if count >= most:
+        raise ForgedResultError(f"the container yielded more than {most} values")
 
 
 def check_end(result: api_pb2.GenericResult, data_format: int, chunks: Sized | None) -> None:

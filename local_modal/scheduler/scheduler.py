@@ -12,12 +12,13 @@ from modal_proto import api_pb2
 
 from local_modal.runtime.zygote import LaunchSpec
 from local_modal.scheduler import results
+from local_modal.scheduler.answers import Answers
 from local_modal.scheduler.calls import RESTARTED, Call, Calls, Input
 from local_modal.scheduler.host import Capacity
 from local_modal.scheduler.logs import LogWriter
 from local_modal.scheduler.pool import STOPPED, Pool
-from local_modal.scheduler.results import ForgedResultError
 from local_modal.scheduler.scaling import Scaling
+from local_modal.scheduler.snapshot import Stem
 from local_modal.scheduler.task import DEFAULT_SCALEDOWN_WINDOW, Connection, Definition, Task
 from local_modal.settings import Settings
 from local_modal.store.autoscalers import Autoscalers
@@ -53,10 +54,11 @@ class Scheduler:
         self.run_dir = run_dir
         self.calls = calls
         self._blobs = blobs
+        self.answers = Answers(self.finish, settings.max_output_bytes)
         self.scaling = Scaling(settings, autoscalers)
         self._pools: dict[tuple[str, bytes], Pool] = {}
         self._retired: set[Pool] = set()
-        self._unshareable: set[str] = set()
+        self._unshareable: dict[str, Stem] = {}
         self._ended: dict[str, LoggedContainer] = {}
         self._serve: Serve | None = None
         self._build_spec: BuildSpec | None = None
@@ -98,7 +100,11 @@ class Scheduler:
     def _cancel_ignored(self, task: Task, entry: Input) -> None:
         if not entry.done:
             self.finish(entry, results.terminated())
-            task.end()
+            if any(not other.done for other in task.running.values()):
+                task.stop()
+                task.spent = True
+            else:
+                task.end()
 
     def prepare(self, definition: Definition, function_id: str) -> None:
         """Take the snapshot of a definition that has just gone live, and start what is to be there ahead of inputs."""
@@ -202,6 +208,7 @@ class Scheduler:
             if not task.assigned:
                 return None
             entry = task.assigned.popleft()
+            task.given_at = asyncio.get_running_loop().time()
             task.served += 1
             if not entry.done:
                 task.running[entry.input_id] = entry
@@ -262,58 +269,6 @@ class Scheduler:
         if payload.WhichOneof("args_oneof") == "args_blob_id":
             payload.args = await self._blobs.read(payload.args_blob_id) or b""
 
-    def put_outputs(self, task: Task, items: Iterable[api_pb2.FunctionPutOutputsItem]) -> None:
-        """Take a container's answers.
-
-        Raises:
-            LocalModalError: for an input that isn't the container's.
-        """
-        for item in items:
-            entry = task.running.get(item.input_id)
-            if entry is None:
-                raise ForgedResultError(f"{item.input_id[:64]!r} is no input of this container")
-            formats = task.definition.output_formats(entry.payload.method_name)
-            try:
-                result, data_format = results.checked(
-                    item.result, item.data_format, formats, self.settings.max_output_bytes
-                )
-                if result.status == results.Result.GENERIC_STATUS_SUCCESS:
-                    results.check_end(result, data_format, entry.call.chunks)
-            except ForgedResultError as forged:
-                log.warning("container %s: %s", task.task_id, forged)
-                result, data_format = results.refused(str(forged)), api_pb2.DATA_FORMAT_CBOR
-            self.finish(entry, result, data_format, task, item.input_started_at)
-
-    def put_data(self, task: Task, call_id: str, chunks: Iterable[api_pb2.DataChunk]) -> None:
-        """Take what a generator yielded.
-
-        Raises:
-            LocalModalError: for a call that isn't the container's, and for what its definition doesn't allow: the call
-                has that as its answer.
-        """
-        entry = next((entry for entry in task.running.values() if entry.call.call_id == call_id), None)
-        if entry is None or entry.call.chunks is None:
-            raise ForgedResultError(f"{call_id[:64]!r} is no call of a generator of this container")
-        formats = task.definition.output_formats(entry.payload.method_name)
-        try:
-            for chunk in chunks:
-                results.check_chunk(chunk, formats, len(entry.call.chunks))
-                if not entry.done:
-                    entry.call.add_chunk(chunk)
-        except ForgedResultError as forged:
-            log.warning("container %s: %s", task.task_id, forged)
-            self.finish(entry, results.refused(str(forged)), api_pb2.DATA_FORMAT_CBOR, task)
-            raise
-
-    def task_result(self, task: Task, result: api_pb2.GenericResult) -> None:
-        """A container says why it can't start: text only, since pickles of it would be run by callers.
-
-        Once it has its input it has started, and user code may be what says so: that is passed over.
-        """
-        if task.served:
-            return
-        task.failure = results.init_failure(result.exception or "the container failed to start", result.traceback)
-
     # --- for pools --------------------------------------------------------------------------------------------
 
     async def serve(self, task: Task, end: socket.socket) -> Connection:
@@ -340,6 +295,8 @@ class Scheduler:
             if timer := task.timers.pop(entry.input_id, None):
                 timer.cancel()
             self._watch_idle(task)
+            if task.spent and all(other.done for other in task.running.values()):
+                task.end()
             if task.definition.single_use:
                 task.timers["exit"] = asyncio.get_running_loop().call_later(self.settings.exit_grace, task.kill)
         if entry.done:
@@ -360,7 +317,8 @@ class Scheduler:
     def unshareable(self, definition: Definition, pending: list[Input]) -> None:
         """From now on, a pool for each set of parameters; the inputs go there."""
         log.info("%s reads parameters before its snapshot: one snapshot each", definition.function.function_name)
-        self._unshareable.add(definition.definition_id)
+        bound = BoundFunction(definition.function_id, definition.function_id, b"")
+        self._unshareable.setdefault(definition.definition_id, Stem(self, definition, bound))
         if pool := self._pools.pop((definition.definition_id, b""), None):
             self._retire(pool)
         for entry in pending:
@@ -383,7 +341,8 @@ class Scheduler:
         shared = definition.snapshot and can_share
         key = (definition.definition_id, b"" if shared else bound.params)
         if key not in self._pools:
-            self._pools[key] = Pool(self, definition, bound, shared=shared)
+            stem = self._unshareable.get(definition.definition_id)
+            self._pools[key] = Pool(self, definition, bound, shared=shared, stem=stem)
         return self._pools[key]
 
     def _time_out(self, task: Task, entry: Input) -> None:

@@ -13,7 +13,7 @@ from modal_proto import api_pb2
 from local_modal.ids import new_id
 from local_modal.scheduler import results
 from local_modal.scheduler.calls import Input
-from local_modal.scheduler.logs import LogPipe, LogWriter
+from local_modal.scheduler.logs import LogPipes, LogWriter
 from local_modal.store.functions import BoundFunction
 from local_modal.store.logs import LogLine
 
@@ -50,7 +50,7 @@ class Task:
     """A container from its start to its end."""
 
     definition: "Definition"
-    log: LogPipe = field(init=False)
+    log: LogPipes = field(init=False)
     task_id: str = field(default_factory=lambda: new_id("ta"))
     bound: BoundFunction | None = None
     process: Process | None = None
@@ -69,6 +69,10 @@ class Task:
     """Its own report of why it couldn't start (TaskResult)."""
     stopping: bool = False
     """It is ended on purpose: it gets no more inputs, and those that it leaves undone go to other containers."""
+    given_at: float = float("-inf")
+    """When it was last given an input (s, of the event loop's clock)."""
+    spent: bool = False
+    """An input of it is cancelled and doesn't end: it is ended as soon as it runs nothing else."""
     wanted: Callable[[], bool] = lambda: False
     """Whether it is to wait on, although it has been idle for long."""
     on_asked: Callable[[], None] | None = None
@@ -89,7 +93,7 @@ class Task:
 
     def open_log(self, writer: LogWriter, max_bytes: int) -> None:
         """Take what the container prints."""
-        self.log = LogPipe(writer, self.log_context, max_bytes)
+        self.log = LogPipes(writer, self.log_context, max_bytes)
 
     @property
     def inputs(self) -> list[Input]:
@@ -97,7 +101,7 @@ class Task:
         return [*self.assigned, *self.running.values()]
 
     def log_context(self) -> LogLine:
-        """Whose output its log pipe carries now."""
+        """Whose output its log pipes carry now."""
         current = next(iter(self.running.values()), None)
         return LogLine(
             app_id=self.definition.app_id,

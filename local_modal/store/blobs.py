@@ -14,11 +14,12 @@ from local_modal.ids import new_id
 class Blobs:
     """A blob's address carries a key of its own; blobs go when their time is over."""
 
-    def __init__(self, folder: Path, max_bytes: int, ttl: float) -> None:
-        """Start empty: a blob outlives neither its call nor the control plane."""
+    def __init__(self, folder: Path, max_bytes: int, ttl: float, total_bytes: int) -> None:
+        """Start empty: a blob outlives neither its call nor the control plane. `total_bytes`: of all at once."""
         self._folder = folder
         self._max_bytes = max_bytes
         self._ttl = ttl
+        self._total_bytes = total_bytes
         self._keys: dict[str, tuple[str, int, float]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.iterdir():
@@ -28,13 +29,19 @@ class Blobs:
         """A new blob's id and the key of its address.
 
         Raises:
-            LocalModalError: when it is larger than the setting allows.
+            LocalModalError: when it, or all together, are larger than the settings allow.
         """
         if not 0 <= size <= self._max_bytes:
             raise LocalModalError(
                 f"{size} bytes are over the limit of {self._max_bytes} bytes (LOCAL_MODAL_MAX_INPUT_BYTES)"
             )
         self._expire()
+        kept = sum(kept for _, kept, _ in self._keys.values())
+        if kept + size > self._total_bytes:
+            raise LocalModalError(
+                f"uploads of the last {self._ttl:g} s are full: {kept} bytes and {size} more are over the limit of "
+                f"{self._total_bytes} bytes (LOCAL_MODAL_MAX_BLOBS_MIB, kept for LOCAL_MODAL_BLOB_TTL)"
+            )
         blob_id, key = new_id("bl"), secrets.token_urlsafe(24)
         self._keys[blob_id] = (key, size, time.monotonic() + self._ttl)
         return blob_id, key

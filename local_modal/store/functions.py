@@ -80,14 +80,18 @@ class Functions:
 
     def bind(self, function_id: str, params: bytes, options: bytes = b"") -> BoundFunction:
         """The same id for the same parameters and options, so that handles outlive the control plane."""
-        parts = (function_id, params, options) if options else (function_id, params)
-        bound = BoundFunction(derived_id("fu", "bound", *parts), function_id, params, options)
+        bound = self.instance(function_id, params, options)
         self._database.run(
             "INSERT OR IGNORE INTO bound_functions (bound_id, function_id, params, options, used_at) "
             "VALUES (?, ?, ?, ?, ?)",
             *(bound.bound_id, bound.function_id, bound.params, bound.options, time.time()),
         )
         return bound
+
+    def instance(self, function_id: str, params: bytes, options: bytes = b"") -> BoundFunction:
+        """What `bind` gives, without keeping it: for a call that nobody names afterwards."""
+        parts = (function_id, params, options) if options else (function_id, params)
+        return BoundFunction(derived_id("fu", "bound", *parts), function_id, params, options)
 
     def resolve(self, function_id: str) -> BoundFunction | None:
         """What an id that a call names stands for: a bound function, or a function without parameters."""

@@ -1,19 +1,16 @@
 """What is kept and for how long: what no deployment needs any more is collected, so that no store grows without end."""
 
-import dataclasses
-import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modal_proto import api_pb2
 
-from local_modal.errors import LocalModalError
 from local_modal.images import ImageStore
 from local_modal.images.files import measure, megabytes
-from local_modal.settings import MIB, PREFIX
+from local_modal.settings import MIB, Settings
 from local_modal.store.apps import Apps
 from local_modal.store.database import Database
 from local_modal.store.files import Mounts
@@ -26,32 +23,16 @@ DAY = 86400.0
 
 @dataclass(frozen=True)
 class Retention:
-    """Settings: `LOCAL_MODAL_KEEP_<NAME>` in the environment of `start` and `prune` overrides `name`."""
+    """What of `Settings` a collection goes by: each is explained there, as `keep_…`."""
 
-    days: int = 30
-    """What is in no deployment that is kept, and unused for so long, goes; so do stopped apps and logs (days)."""
-    versions: int = 100
-    """Deployments of an app that can be rolled back to, the live one included (count, at least 1)."""
-    results_mib: int = 1024
-    """Of spawned calls, until their time is over; beyond it the oldest go (MiB)."""
-    log_mib: int = 16
-    """Of the control plane's own log (MiB)."""
+    days: int
+    versions: int
+    log_mib: int
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Retention":
-        """Raises LocalModalError for a value that isn't allowed, with its name."""
-        environ = os.environ if environ is None else environ
-        given: dict[str, int] = {}
-        for setting in dataclasses.fields(cls):
-            variable = f"{PREFIX}KEEP_{setting.name.upper()}"
-            text = environ.get(variable, "")
-            least = int(setting.name == "versions")
-            if not text:
-                continue
-            if not text.isdecimal() or int(text) < least:
-                raise LocalModalError(f"{variable}={text!r}: must be a whole number, {least} or more")
-            given[setting.name] = int(text)
-        return cls(**given)
+    def of(cls, settings: Settings) -> "Retention":
+        """As they are set."""
+        return cls(settings.keep_days, settings.keep_versions, settings.keep_log_mib)
 
     @property
     def before(self) -> float:

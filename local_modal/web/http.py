@@ -1,4 +1,4 @@
-"""Health, the upload and download of blobs, and a word where Modal would show an app's page."""
+"""Health, the upload and download of blobs, web endpoints, and a word where Modal would show an app's page."""
 
 import os
 
@@ -8,6 +8,8 @@ from local_modal.errors import LocalModalError
 from local_modal.plane import Plane
 from local_modal.settings import CLIENT_VERSION
 from local_modal.strangers import Strangers
+from local_modal.web import address
+from local_modal.web.endpoints import Endpoints
 
 PLANE = web.AppKey("plane", Plane)
 STRANGERS = web.AppKey("strangers", Strangers)
@@ -20,11 +22,13 @@ NO_PAGES = """Local Modal has no pages. With its variables (`eval "$(local-modal
 
 def http_application(plane: Plane, strangers: Strangers) -> web.Application:
     """The routes of the control plane's HTTP side."""
-    application = web.Application(client_max_size=plane.settings.max_input_bytes)
+    endpoints = Endpoints(plane, strangers)
+    application = web.Application(client_max_size=plane.settings.max_input_bytes, middlewares=[endpoints.by_host])
     application[PLANE] = plane
     application[STRANGERS] = strangers
     application.router.add_get("/health", _health)
     application.router.add_get("/apps/{page:.*}", _app_page)
+    application.router.add_route("*", address.PATH + "{rest:.*}", endpoints.by_path)
     application.router.add_put("/blobs/{blob_id}/{key}", _upload)
     application.router.add_get("/blobs/{blob_id}/{key}", _download)
     return application

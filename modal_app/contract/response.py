@@ -5,14 +5,13 @@ the server's own copy of the code.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from modal_app.contract import cbor
-from modal_app.contract.codec import Decoder
+from modal_app.contract.codec import Decoder, Kind
 from modal_app.contract.errors import ContractError, ContractVersionError
-from modal_app.contract.kinds import KINDS, decode_value
 from modal_app.installed import INFERENCE_VERSION
 from modal_app.settings import CONTRACT_VERSION, Limits
 
@@ -108,7 +107,26 @@ def build_response(
 
 
 def decode_response(data: bytes, limits: Limits) -> Response:
-    """The answer that `data`, CBOR that a container chose, holds.
+    """The answer that `data`, CBOR that a container chose, holds, with its result as values of the engine.
+
+    Raises:
+        ContractError, ContractVersionError: as of `decode_envelope`.
+    """
+    from modal_app.contract.kinds import KINDS, decode_value  # noqa: PLC0415 - imports the engine
+
+    return decode_envelope(data, limits, lambda result: decode_value(result, limits), KINDS)
+
+
+def decode_envelope(
+    data: bytes, limits: Limits, decode_result: Callable[[Any], Any], kinds: Iterable[Kind] = ()
+) -> Response:
+    """The answer that `data`, CBOR that a container chose, holds; what its result means is for `decode_result`.
+
+    Args:
+        data: the answer.
+        limits: what may come back.
+        decode_result: gets the data of a result that there is.
+        kinds: what values of debug traces may be.
 
     Raises:
         ContractVersionError: the container speaks another contract version.
@@ -118,7 +136,7 @@ def decode_response(data: bytes, limits: Limits) -> Response:
         raise ContractError(f"the answer has {len(data):,} bytes")
     depth = limits.result_depth * _DEPTH_PER_LEVEL + _ENVELOPE_DEPTH
     envelope = cbor.decode(data, max_depth=depth, max_items=2 * limits.result_values + _ENVELOPE_ITEMS)
-    decoder = Decoder(limits, KINDS)
+    decoder = Decoder(limits, kinds)
     if type(envelope) is dict and type(envelope.get("contract")) is int and envelope["contract"] != CONTRACT_VERSION:
         raise ContractVersionError(
             f"this server speaks contract version {CONTRACT_VERSION}, the deployed app {envelope['contract']}"
@@ -128,7 +146,7 @@ def decode_response(data: bytes, limits: Limits) -> Response:
     seconds = decoder.expect(fields["seconds"], float)
     return Response(
         inference=decoder.expect(fields["inference"], str)[:MAX_NAME_CHARS],
-        result=decode_value(fields["result"], limits) if failure is None else None,
+        result=decode_result(fields["result"]) if failure is None else None,
         failure=failure,
         output=_decode_output(fields["output"], decoder, limits),
         printed=_decode_output(fields["printed"], decoder, limits),

@@ -5,7 +5,10 @@ from typing import Any
 WARM_UP = """
 def run(self, image, count):
     boxes = np.zeros((count, 4), dtype=np.float32)
-    return {"image": image, "found": sv.Detections(xyxy=boxes), "mean": float(image.numpy_image.mean())}
+    names = {name: np.array(["warm"] * count) for name in ("class_name", "detection_id")}
+    ids = np.arange(count)
+    found = sv.Detections(xyxy=boxes, confidence=ids / 2, class_id=ids, data=names)
+    return {"image": image, "found": found, "mean": float(image.numpy_image.mean())}
 """
 
 
@@ -22,12 +25,38 @@ def preload() -> None:
     import inference.core  # noqa: F401, PLC0415 - the order matters, see above
 
     from modal_app.sandbox.runner import execute, validate  # noqa: PLC0415 - imports the engine
+    from modal_app.sandbox.wire.runner import execute_wire  # noqa: PLC0415 - as above
 
     request = _request()
-    for answer in (validate(request), execute(request)):
+    over_http, over_websocket = (_wire_request(request, packed=packed) for packed in (False, True))
+    for answer in (validate(request), execute(request), execute_wire(over_http), execute_wire(over_websocket)):
         if answer["failure"] is not None:
             raise RuntimeError(f"a block that does next to nothing fails in this image: {answer['failure']}")
         cbor2.dumps(answer)
+
+
+def preload_session() -> None:
+    """The same, and what serves a connection.
+
+    Raises:
+        RuntimeError: as of `preload`.
+    """
+    preload()
+    import modal_app.sandbox.session  # noqa: F401, PLC0415 - imports the engine
+
+
+def _wire_request(request: dict[str, Any], *, packed: bool) -> dict[str, Any]:
+    """The same block with the same inputs, as the released client encodes them."""
+    import msgpack  # noqa: PLC0415 - inference brings it
+    from roboflow_workflows.execution_engine.v1.dynamic_blocks import modal_executor  # noqa: PLC0415 - as above
+
+    inputs = request["inputs"]
+    if packed:
+        encoded = msgpack.packb(modal_executor.serialize_inputs_for_msgpack(inputs))
+    else:
+        encoded = modal_executor.serialize_for_modal_remote_execution(inputs)
+    fields = {"code_str": WARM_UP, "imports": [], "run_function_name": "run", "inputs": encoded}
+    return {**request, **fields}
 
 
 def _request() -> dict[str, Any]:

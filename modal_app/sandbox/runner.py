@@ -46,10 +46,10 @@ def _answer(request: Request, *, run: bool) -> dict[str, Any]:
     except (ContractError, KeyError, TypeError, ValueError) as error:
         reason = error if isinstance(error, ContractError) else f"the request is malformed: {error}"
         return build_response(failure=Failure("request", (RaisedError(type(error).__name__, str(reason)),)))
-    return _Call(request, code, limits).answer(run=run)
+    return Call(request, code, limits).answer(run=run)
 
 
-class _Call:
+class Call:
     """One request being answered: what is known so far, so that a failure at any stage keeps it."""
 
     def __init__(self, request: Request, code: PythonCode, limits: Limits) -> None:

@@ -29,8 +29,8 @@ def call(method: Method, workspace_id: str, request: Request, block_type: str) -
 
 def _call(method: Method, workspace_id: str, request: Request, block_type: str) -> Response:
     check_installation()
+    from modal_app.gate import call_limits  # noqa: PLC0415 - as above
     from modal_app.server.failures import call_error  # noqa: PLC0415 - imports modal, which is there by now
-    from modal_app.server.gate import call_limits  # noqa: PLC0415 - as above
 
     server, limits = configuration.SERVER, configuration.LIMITS
     seconds = server.call_seconds(configuration.APP)

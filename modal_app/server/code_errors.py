@@ -9,7 +9,7 @@ from roboflow_workflows.execution_engine.v1.dynamic_blocks.error_utils import ex
 
 from modal_app.contract.request import whole_code
 from modal_app.contract.response import Failure, Frame, RaisedError, Response
-from modal_app.server.text import visible
+from modal_app.contract.text import visible
 
 _RELATIONS = {
     True: "The above exception was the direct cause of the following exception:",

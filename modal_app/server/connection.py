@@ -16,7 +16,7 @@ from modal_app.settings import APP_NAME, EXECUTOR_CLASS, MODAL_VERSION
 if TYPE_CHECKING:
     import modal
 
-    from modal_app.server.gate import CallRecord
+    from modal_app.gate import CallRecord
 
 WORKSPACE_VARIABLE = "MODAL_WORKSPACE_NAME"
 MAX_EXECUTORS = 1024
@@ -69,7 +69,7 @@ class Connection:
         expected = os.environ.get(WORKSPACE_VARIABLE, "").strip("\"'")
         if self.workspace_checked or not expected:
             return
-        from modal_app.server.gate import token_workspace  # noqa: PLC0415 - imports modal
+        from modal_app.gate import token_workspace  # noqa: PLC0415 - imports modal
 
         actual = token_workspace(self.client)
         if actual != expected:
@@ -154,7 +154,7 @@ def _open() -> Connection:
             f"{' and '.join(missing)}.",
             context="modal_executor | credentials_check",
         )
-    from modal_app.server.gate import open_client  # noqa: PLC0415 - imports modal, which is there by now
+    from modal_app.gate import open_client  # noqa: PLC0415 - imports modal, which is there by now
 
     return Connection(open_client(MODAL_TOKEN_ID, MODAL_TOKEN_SECRET))
 

@@ -13,8 +13,9 @@ from modal import exception as modal_errors
 from modal_proto import api_pb2
 from roboflow_workflows.errors import DynamicBlockCodeError, DynamicBlockError, WorkflowError
 
+from modal_app import gate
 from modal_app.contract.errors import ContractError, ContractVersionError
-from modal_app.server import configuration, gate
+from modal_app.server import configuration
 from modal_app.settings import APP_NAME
 
 DEPLOY = "run `make deploy` (or `modal deploy -m modal_app.app`) from this server's version of the project"

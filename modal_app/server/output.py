@@ -5,18 +5,24 @@ import sys
 import threading
 from zoneinfo import available_timezones
 
+from prometheus_client import Counter
 from roboflow_workflows.errors import DynamicBlockError
 from roboflow_workflows.execution_engine.v1.dynamic_blocks.debug_logs import get_active_collector
 from roboflow_workflows.execution_engine.v1.dynamic_blocks.workflow_debug import get_active_debug_trace
 
 from modal_app.contract.response import Response
+from modal_app.contract.text import visible
 from modal_app.installed import INFERENCE_VERSION, UNKNOWN
 from modal_app.server import configuration
-from modal_app.server.text import visible
 
 logger = logging.getLogger(__name__)
 
 _warned = threading.Event()
+_other_version = Counter(
+    "custom_blocks_other_inference_version",
+    "Answers of sandboxes whose inference is of another version than this server's, refused or not.",
+)
+"""In the server's own /metrics, with the suffix `_total`."""
 
 
 def show(response: Response, step_name: str) -> None:
@@ -44,13 +50,14 @@ def show(response: Response, step_name: str) -> None:
 
 
 def check_version(response: Response) -> None:
-    """Compares the sandbox's inference version with this server's; another one is logged, the first time.
+    """Compares the sandbox's inference version with this server's; another one is counted, and logged the first time.
 
     Raises:
         DynamicBlockError: it is another one, and the server is set to be strict.
     """
     if response.inference == INFERENCE_VERSION:
         return
+    _other_version.inc()
     found = (
         f"This server runs inference {INFERENCE_VERSION}, the sandboxes of custom Python blocks {response.inference!r}"
     )

@@ -10,7 +10,19 @@ SERVER = {
     "TELEMETRY_OPT_OUT": "True",
     "LOG_LEVEL": "ERROR",
 }
+PREFIX = "SMOKE_"
+"""Of the variables that only this has: the doors' addresses and token, beside those of a native server."""
 ANONYMOUS_VARIABLE = "MODAL_ALLOW_ANONYMOUS_EXECUTION"
+
+
+def address_variable(door: str) -> str:
+    """The variable with the address of a web endpoint, such as SMOKE_HTTP_URL."""
+    return f"{PREFIX}{door.upper()}_URL"
+
+
+def token_variables() -> dict[str, str]:
+    """The variables with the proxy token, by what a released server calls them."""
+    return {f"MODAL_TOKEN_{part}": f"{PREFIX}PROXY_TOKEN_{part}" for part in ("ID", "SECRET")}
 
 
 def prepare(environ: MutableMapping[str, str]) -> None:

@@ -14,9 +14,8 @@ from grpclib import GRPCError, Status
 from modal_proto import api_grpc
 
 from local_modal import strangers
-from local_modal.runtime.policy import Policy
 from local_modal.server import ControlPlane
-from local_modal.settings import Settings
+from tests.control_plane import running, token
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -30,22 +29,14 @@ OPENINGS = {
 
 @pytest.fixture
 async def plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
-    settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache", port=0, max_input_bytes=1 << 20)
-    control_plane = ControlPlane(settings, Policy())
-    await control_plane.start()
-    yield control_plane
-    await control_plane.stop()
+    async with running(tmp_path) as control_plane:
+        yield control_plane
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strangers have half a second."""
     monkeypatch.setattr(strangers.Strangers.__init__, "__defaults__", (strangers.MOST, 0.5))
-
-
-def token(plane: ControlPlane) -> dict[str, str]:
-    credentials = plane.plane.credentials
-    return {"x-modal-token-id": credentials.token_id, "x-modal-token-secret": credentials.token_secret}
 
 
 @asynccontextmanager

@@ -24,6 +24,14 @@ with warnings.catch_warnings():  # the engine's own, about its own packages; wha
 from tests.chain.server import ROOT, Server
 from tests.contract.conftest import LocalModal
 
+SAYS_ANOTHER = (
+    "sandbox/preload.py",
+    "    import cbor2",
+    "    from importlib import metadata\n    real = metadata.version\n"
+    "    metadata.version = lambda name: '1.8.2' if name.startswith('inference') else real(name)\n"
+    "    import cbor2",
+)
+"""A change of the app (`mutated`) after which its containers say that they have another inference."""
 DEPLOY_SECONDS = 600
 """Building the image takes the machine's first test run a minute or more."""
 
@@ -52,7 +60,8 @@ def deploy(
 
 def mutated(folder: Path, *changes: tuple[str, str, str]) -> Path:
     """A copy of the app's source with changes, each of a file, a text that stands there, and what to put instead."""
-    shutil.copytree(ROOT / "modal_app", folder / "modal_app", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("modal_app", "requirements"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file, old, new in changes:
         path = folder / "modal_app" / file
         text = path.read_text()

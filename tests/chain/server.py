@@ -94,6 +94,7 @@ class Server:
                 text=True,
             )
         self._ready = False
+        self._logged: str | None = None
 
     def run(
         self,
@@ -122,11 +123,13 @@ class Server:
             assert self._process.stderr is not None
             raise ServerDiedError(f"the server died:\n{self._process.stderr.read()}") from None
 
-    def close(self) -> None:
-        """Ends the process."""
-        self._connection.close()
-        self._process.kill()
-        self._process.communicate()
+    def close(self) -> str:
+        """Ends the process; returns what it logged."""
+        if self._logged is None:
+            self._connection.close()
+            self._process.kill()
+            self._logged = self._process.communicate()[1]
+        return self._logged
 
     def __enter__(self) -> Self:
         return self

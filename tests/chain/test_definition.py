@@ -48,6 +48,6 @@ def test_it_is_parameterised_by_its_workspace_alone(definition: api_pb2.Function
 
 
 def test_it_answers_in_data_only(definition: api_pb2.Function) -> None:
-    assert set(definition.method_definitions) == {"execute", "validate"}
+    assert set(definition.method_definitions) == {"execute", "execute_wire", "validate"}
     for method in definition.method_definitions.values():
         assert list(method.supported_output_formats) == [api_pb2.DATA_FORMAT_CBOR]

@@ -17,7 +17,7 @@ from grpclib import GRPCError, Status
 from local_modal.rpc import access
 from local_modal.rpc.access import Level
 from local_modal.rpc.transport import SERVICE
-from tests.contract.conftest import Deploy, LocalModal, lookup
+from tests.contract.conftest import Deploy, LocalModal, connected, lookup
 
 APP = """
     import os
@@ -42,6 +42,7 @@ APP = """
 """
 ROLES = ("no-access", "viewer", "contributor")
 METHODS = {method.name: method for method in SERVICE.methods}
+needs_service_users = pytest.mark.needs_client("Workspace.service_users")
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def user(connection: LocalModal | None) -> Iterator[tuple[str, modal.Client]]:  
     name = f"user-{uuid4().hex[:8]}"
     token = workspace.service_users.create(name, expires_in=3600)
     try:
-        with modal.Client.from_credentials(token.token_id, token.token_secret) as client:
+        with connected(token.token_id, token.token_secret) as client:
             yield name, client
     finally:
         workspace.service_users.delete(name, allow_missing=True)
@@ -65,12 +66,14 @@ def box(client: modal.Client, environment: str) -> modal.cls.Obj:
     return modal.Cls.from_name("guarded", "Box", environment_name=environment, client=client)(name="a")
 
 
+@needs_service_users
 def test_a_new_service_user_reaches_nothing(deploy: Deploy, environment: str, user: tuple[str, modal.Client]) -> None:
     deploy(APP)
     with pytest.raises(modal.exception.PermissionDeniedError):
         box(user[1], environment).echo.remote(1)
 
 
+@needs_service_users
 def test_a_contributor_calls_and_a_viewer_does_not(
     deploy: Deploy, environment: str, user: tuple[str, modal.Client]
 ) -> None:
@@ -86,6 +89,7 @@ def test_a_contributor_calls_and_a_viewer_does_not(
         box(client, environment).echo.remote(1)
 
 
+@needs_service_users
 def test_a_role_in_one_environment_is_none_in_another(
     deploy: Deploy, cli: Callable[..., CompletedProcess[str]], environment: str, user: tuple[str, modal.Client]
 ) -> None:
@@ -103,6 +107,7 @@ def test_a_role_in_one_environment_is_none_in_another(
         cli("environment", "delete", other, "--yes")
 
 
+@needs_service_users
 def test_deleting_a_service_user_ends_its_token_at_once(
     deploy: Deploy, environment: str, user: tuple[str, modal.Client]
 ) -> None:
@@ -115,6 +120,7 @@ def test_deleting_a_service_user_ends_its_token_at_once(
         box(client, environment).echo.remote(1)
 
 
+@needs_service_users
 def test_service_users_are_listed_with_their_roles_and_without_their_secrets(
     environment: str, user: tuple[str, modal.Client]
 ) -> None:
@@ -127,6 +133,7 @@ def test_service_users_are_listed_with_their_roles_and_without_their_secrets(
     assert roles["service_users"][name] == "viewer"
 
 
+@needs_service_users
 def test_a_name_is_given_once(user: tuple[str, modal.Client]) -> None:
     with pytest.raises(modal.exception.AlreadyExistsError):
         modal.Workspace.from_context().service_users.create(user[0], expires_in=None)
@@ -243,6 +250,7 @@ SCOPED = sorted(
 )
 
 
+@needs_service_users
 @pytest.mark.parametrize("role", ROLES)
 async def test_a_role_reaches_the_containers_of_its_environment_only(scene: Scene, role: str) -> None:
     call = modal.FunctionCall.from_id(str(scene.objects["function_call_id"]))
@@ -259,6 +267,7 @@ async def test_a_role_reaches_the_containers_of_its_environment_only(scene: Scen
         assert reached is (rpc in allowed), rpc
 
 
+@needs_service_users
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("rpc", SCOPED)
 async def test_a_role_reaches_exactly_the_rpcs_that_its_level_is_enough_for(scene: Scene, rpc: str, role: str) -> None:

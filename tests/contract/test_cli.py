@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -56,9 +57,12 @@ def test_secrets_of_one_environment_are_not_seen_in_another(cli: Cli) -> None:
 
 def test_secret_values_lie_sealed_in_the_store(local: LocalModal, cli: Cli) -> None:
     cli("secret", "create", "sealed", "KEY=canary-5f0c1e")
-    stored = b"".join(path.read_bytes() for path in local.home.glob("store.sqlite3*"))
-    assert b"sealed" in stored
-    assert b"canary-5f0c1e" not in stored
+    database = [path.read_bytes() for path in local.home.glob("store.sqlite3*")]
+    assert len(database) > 1, "its write-ahead log is looked at too"
+    assert any(b"sealed" in content for content in database)
+    files = [path for path in local.home.rglob("*") if path.is_file()]
+    assert [path for path in files if b"canary-5f0c1e" in path.read_bytes()] == []
+    assert stat.S_IMODE((local.home / "credentials.json").stat().st_mode) == 0o600, "the key lies there"
 
 
 @pytest.mark.usefixtures("local")
@@ -91,6 +95,21 @@ def test_a_wrong_token_is_refused_by_every_command(cli: Cli, monkeypatch: pytest
         failed = cli(*command, check=False)
         assert failed.returncode != 0
         assert "local-modal env" in failed.stdout + failed.stderr
+
+
+@pytest.mark.usefixtures("local")
+@pytest.mark.parametrize(
+    ("version", "served"), [("1.5.9", False), ("1.6.0", True), ("1.6.4.dev3", True), ("1.7.0", False)]
+)
+def test_a_client_of_another_version_is_told_which_to_install(version: str, served: bool) -> None:
+    program = (
+        f"import modal_version; modal_version.__version__ = {version!r}; import modal; modal.Client.from_env().hello()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=False, timeout=60)
+    assert (done.returncode == 0) == served, done.stderr
+    assert ("doesn't serve" in done.stderr) != served
+    assert served or f"modal {version}: it speaks" in done.stderr
+    assert ("pip install modal==" in done.stderr) != served
 
 
 def test_an_app_is_listed_with_its_history_and_its_logs(deploy: Deploy, cli: Cli, environment: str) -> None:

@@ -14,7 +14,7 @@ import modal
 import modal.exception
 import pytest
 
-from tests.contract.conftest import Deploy
+from tests.contract.conftest import Deploy, lookup
 
 Cli = Callable[..., CompletedProcess[str]]
 SOURCE = """
@@ -157,7 +157,60 @@ def test_an_apps_log_is_narrowed_by_time_and_source(app: str, wait: modal.Functi
     until(lambda: "narrow" in cli("app", "logs", app, "--since", "1h", "--source", "stdout").stdout)
     assert "narrow" not in cli("app", "logs", app, "--since", "2h", "--until", "1h").stdout
     assert "narrow" not in cli("app", "logs", app, "--since", "1h", "--source", "system").stdout
+    assert "narrow" not in cli("app", "logs", app, "--since", "1h", "--source", "stderr").stdout
     assert "narrow" in cli("app", "logs", app, "--function", wait.object_id, "--since", "1h").stdout
+
+
+STREAMS = """
+import os
+import sys
+
+import modal
+
+app = modal.App("streams")
+image = modal.Image.debian_slim(python_version="3.11")
+
+
+@app.function(image=image, timeout=20)
+def plain():
+    for number in range(3):
+        print(f"out {number}")
+        print(f"err {number}", file=sys.stderr)
+    os.write(1, b"out of a descriptor\\n")
+    os.write(2, b"err of a descriptor\\n")
+
+
+@app.cls(image=image, timeout=20, single_use_containers=True, enable_memory_snapshot=True)
+class Forked:
+    @modal.enter(snap=True)
+    def start(self):
+        print("out of a snapshot")
+        print("err of a snapshot", file=sys.stderr)
+
+    @modal.method()
+    def go(self):
+        plain.local()
+"""
+
+
+def test_stdout_and_stderr_are_told_apart_each_in_its_order(deploy: Deploy, cli: Cli, environment: str) -> None:
+    deploy(STREAMS)
+    modal.Function.from_name("streams", "plain", environment_name=environment).remote()
+    lookup("streams", "Forked", environment).go.remote()
+
+    def shown(source: str) -> str:
+        return cli("app", "logs", "streams", "--since", "1h", "--source", source).stdout
+
+    until(
+        lambda: shown("stderr").count("err of a descriptor") == 2 and shown("stdout").count("out of a descriptor") == 2
+    )
+    for source, word, other in (("stdout", "out", "err"), ("stderr", "err", "out")):
+        text = shown(source)
+        for line in ("0", "1", "2", "of a descriptor", "of a snapshot"):
+            assert f"{word} {line}" in text
+        assert f"{other} " not in text
+        assert text.index(f"{word} 0") < text.index(f"{word} 1") < text.index(f"{word} 2")
+    assert "err" not in shown("system")
 
 
 @pytest.mark.parametrize("strategy", ["rolling", "recreate"])

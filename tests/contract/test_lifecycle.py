@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import modal
@@ -19,7 +19,7 @@ import modal.exception
 import pytest
 from modal_proto import api_pb2
 
-from tests.contract.conftest import REAL, LocalModal
+from tests.contract.conftest import REAL, LocalModal, connected
 
 pytestmark = pytest.mark.skipif(REAL, reason="NOT RUN on Modal itself: tests local Modal's own program")
 APP = """
@@ -28,6 +28,7 @@ import time
 import modal
 
 app = modal.App("survives")
+print("imported by survives")
 
 
 @app.cls(
@@ -52,6 +53,14 @@ def double(number):
 """
 
 
+SNAPSHOT_HOOK = """
+    @modal.enter(snap=True)
+    def prepare(self):
+"""
+STANDBY, SERVER = 2, 3
+"""Among the descendants of a control plane with one snapshot: the process at its snapshot point, and its own fork."""
+
+
 def descendants(pid: int) -> list[int]:
     """Every process below one."""
     found = []
@@ -59,6 +68,12 @@ def descendants(pid: int) -> list[int]:
         for child in map(int, thread.read_text().split()):
             found += [child, *descendants(child)]
     return found
+
+
+def namespace_pids(pid: int) -> list[int]:
+    """Its ids in the namespaces below that of a zygote or a stem, outermost first."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("NSpid"))
+    return [int(each) for each in line.split()[2:]]
 
 
 def wait_until_gone(pids: list[int]) -> None:
@@ -89,8 +104,8 @@ def client(own: LocalModal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         timeout=100,
     )
     monkeypatch.setenv("MODAL_SERVER_URL", variables["MODAL_SERVER_URL"])
-    with modal.Client.from_credentials(variables["MODAL_TOKEN_ID"], variables["MODAL_TOKEN_SECRET"]) as connected:
-        yield connected
+    with connected(variables["MODAL_TOKEN_ID"], variables["MODAL_TOKEN_SECRET"]) as client:
+        yield client
 
 
 def box(client: modal.Client, name: str) -> modal.cls.Obj:
@@ -245,6 +260,24 @@ def wait_until_running(own: LocalModal, inputs: int) -> None:
     raise AssertionError("the containers did not start")
 
 
+def deploy_with_hook(own: LocalModal, folder: Path, name: str, hook: str) -> None:
+    """The app under another name, with what a class does before its snapshot."""
+    method = "\n    @modal.method()"
+    source = APP.replace("survives", name).replace(method, f"{SNAPSHOT_HOOK}        {hook}\n{method}")
+    (folder / f"{name}_app.py").write_text(source)
+    command = [sys.executable, "-m", "modal", "deploy", f"{name}_app.py"]
+    subprocess.run(
+        command, cwd=folder, env={**os.environ, **own.client_env()}, check=True, capture_output=True, timeout=100
+    )
+
+
+def printed(own: LocalModal, text: str) -> int:
+    """How often containers have printed it."""
+    with closing(sqlite3.connect(own.home / "store.sqlite3")) as store:
+        rows = store.execute("SELECT data FROM logs WHERE instr(data, ?)", (text,)).fetchall()
+    return sum(str(data).count(text) for (data,) in rows)
+
+
 def test_stopping_leaves_no_process_and_no_folder(own: LocalModal, client: modal.Client) -> None:
     assert box(client, "a").sleep.remote(0) == "a"
     pid = pid_of(own)
@@ -280,6 +313,56 @@ def test_killing_a_snapshot_fails_its_calls_and_the_next_call_works(own: LocalMo
     with pytest.raises(modal.exception.InternalFailure):
         call.get(timeout=20)
     assert box(client, "b").sleep.remote(0) == "b"
+
+
+@pytest.mark.parametrize("which", [STANDBY, SERVER])
+def test_killing_a_process_that_containers_are_forked_from_costs_no_call_and_no_import(
+    own: LocalModal, client: modal.Client, which: int
+) -> None:
+    call = box(client, "a").sleep.spawn(3)
+    wait_until_running(own, 1)
+    os.kill(descendants(pid_of(own))[which], signal.SIGKILL)
+    assert box(client, "b").sleep.remote(0) == "b"
+    assert call.get(timeout=20) == "a"
+    assert printed(own, "imported by survives") == 1
+
+
+def test_a_call_whose_snapshot_is_killed_as_it_is_taken_is_lost_by_no_fault_of_its_own(
+    own: LocalModal, client: modal.Client, tmp_path: Path
+) -> None:
+    assert box(client, "a").sleep.remote(0) == "a"
+    before = set(descendants(pid_of(own)))
+    deploy_with_hook(own, tmp_path, "waits", "print('waiting'); time.sleep(60)")
+    call = modal.Cls.from_name("waits", "Box", environment_name="main", client=client)(name="a").sleep.spawn(0)
+    end = time.monotonic() + 40
+    while not printed(own, "waiting"):
+        assert time.monotonic() < end
+    for pid in set(descendants(pid_of(own))) - before:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    with pytest.raises(modal.exception.InternalFailure, match="was killed"):
+        call.get(timeout=20)
+
+
+def test_each_set_of_parameters_that_a_snapshot_hook_reads_costs_no_import(
+    own: LocalModal, client: modal.Client, tmp_path: Path
+) -> None:
+    own.run("stop")
+    LocalModal(own.home, {**own.settings, "LOCAL_MODAL_PREFORK": "0"}).start()
+    deploy_with_hook(own, tmp_path, "reads", "self.name = self.name + '!'")
+
+    def name(given: str) -> str:
+        instance = modal.Cls.from_name("reads", "Box", environment_name="main", client=client)(name=given)
+        return str(instance.sleep.remote(0))
+
+    assert [name(given) for given in ("a", "b", "a", "c")] == ["a!", "b!", "a!", "c!"]
+    imports = printed(own, "imported by reads")
+    snapshots = [pid for pid in descendants(pid_of(own)) if namespace_pids(pid)[1:] == [2]]
+    assert len(snapshots) == 3
+    for pid in snapshots:
+        os.kill(pid, signal.SIGKILL)
+    assert [name(given) for given in ("a", "d")] == ["a!", "d!"]
+    assert printed(own, "imported by reads") == imports == 2
 
 
 def test_a_snapshot_that_does_not_answer_is_taken_anew(own: LocalModal, client: modal.Client) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import modal
 import pytest
 
-from tests.contract.conftest import REAL, LocalModal
+from tests.contract.conftest import REAL, LocalModal, connected
 
 pytestmark = pytest.mark.skipif(REAL, reason="NOT RUN on Modal itself: tests local Modal's own program")
 APP = """
@@ -60,8 +60,8 @@ def version_of(local: LocalModal, name: str) -> str:
     variables = local.client_env()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MODAL_SERVER_URL", variables["MODAL_SERVER_URL"])
-        with modal.Client.from_credentials(variables["MODAL_TOKEN_ID"], variables["MODAL_TOKEN_SECRET"]) as connected:
-            cls = modal.Cls.from_name("kept", "Box", environment_name="main", client=connected)
+        with connected(variables["MODAL_TOKEN_ID"], variables["MODAL_TOKEN_SECRET"]) as client:
+            cls = modal.Cls.from_name("kept", "Box", environment_name="main", client=client)
             answer: str = cls(name=name).version.remote()
     return answer
 

@@ -198,6 +198,7 @@ def test_an_idle_container_goes_after_its_window_unless_it_is_to_be_kept(functio
     assert kept.remote() == mine
 
 
+@pytest.mark.needs_client("Function.autoscaler")
 def test_the_autoscaler_is_changed_without_a_deployment_and_says_what_it_is(app: str, environment: str) -> None:
     method = lookup(app, "Box", environment, name="warm").sleep
     assert method.autoscaler.update(min_containers=3).min_containers == 3
@@ -207,6 +208,7 @@ def test_the_autoscaler_is_changed_without_a_deployment_and_says_what_it_is(app:
     method.autoscaler.update(min_containers=0)
 
 
+@pytest.mark.needs_client("Function.autoscaler")
 def test_an_autoscaler_that_is_changed_is_followed(function: Functions) -> None:
     sleep = function("sleep")
     sleep.autoscaler.update(max_containers=1, min_containers=1)

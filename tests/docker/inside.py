@@ -19,6 +19,27 @@ def look() -> dict[str, Any]:
     return {"six": six, "uid": os.getuid(), "proc": sorted(os.listdir("/proc")), "env": dict(os.environ)}
 
 
+@app.cls(image=image, timeout=20)
+class Door:
+    """A web endpoint: a page that says how it was asked, and a WebSocket that echoes."""
+
+    @modal.asgi_app(label="inside-door", requires_proxy_auth=True)
+    def page(self) -> Any:
+        async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            if scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.accept"})
+                while (message := await receive())["type"] == "websocket.receive":
+                    await send({"type": "websocket.send", "bytes": message["bytes"]})
+                return
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            asked = f"{path}?{scope['query_string'].decode()}".encode()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": asked})
+
+        return application
+
+
 def readable(path: Path) -> bool:
     try:
         with path.open("rb") as file:

@@ -126,6 +126,31 @@ def test_an_app_from_outside_is_built_inside_and_answers(deployed: Modal) -> Non
     assert not [name for name in seen["env"] if "TOKEN" in name or name.startswith("LOCAL_MODAL")]
 
 
+ASK = """
+import json, modal, requests, websocket
+url = modal.Cls.from_name("inside", "Door")().page.get_web_url()
+tokens = modal.Workspace.from_context().proxy_tokens
+token = tokens.create("inside")
+tokens.allow(token.token_id, "main")
+headers = {"Modal-Key": token.token_id, "Modal-Secret": token.token_secret}
+page = requests.get(f"{url}/deep?a=1", headers=headers, timeout=60)
+refused = requests.get(url, headers={**headers, "Modal-Secret": "ws-wrong"}, timeout=60)
+connection = websocket.create_connection(url.replace("http", "ws", 1) + "/ws", header=headers, timeout=60)
+connection.send_binary(b"echo")
+print(json.dumps([url, page.status_code, page.text, refused.status_code, connection.recv().decode()]))
+connection.close()
+"""
+
+
+def test_web_endpoints_are_at_the_address_that_the_client_has(deployed: Modal, local: LocalModalContainer) -> None:
+    """The published port, which the container itself doesn't know."""
+    done = deployed(code=ASK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    url, *said = json.loads(done.stdout)
+    assert url.startswith(f"{local.client_env()['MODAL_SERVER_URL']}/web/")
+    assert said == [200, "/deep?a=1", 401, "echo"]
+
+
 def test_an_argument_too_large_for_a_message_goes_through_the_published_port(deployed: Modal) -> None:
     sent = f'modal.Cls.from_name("inside", "Box")().length.remote(b"x" * {80 * MIB})'
     assert answer(deployed, sent) == 80 * MIB

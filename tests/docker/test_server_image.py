@@ -36,8 +36,12 @@ def network(engine: docker.DockerClient) -> Iterator[Network]:
 
 
 @pytest.fixture(scope="module")
-def env_file(network: Network, pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:  # noqa: ARG001 - it is there
-    """Variables of `make server-env`, for a stack that is deployed to a local Modal which listens on the bridge."""
+def env_files(
+    network: Network,
+    pulumi_cli: Path,  # noqa: ARG001 - it is there
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, dict[str, str]]]:
+    """Variables of `make server-env` by transport, for a stack deployed to a local Modal that listens on the bridge."""
     (addresses,) = network.attrs["IPAM"]["Config"]
     folder = tmp_path_factory.mktemp("stack")
     modal = LocalModal(folder / "modal", {"LOCAL_MODAL_PORT": "0", "LOCAL_MODAL_BIND": addresses["Gateway"]})
@@ -45,11 +49,21 @@ def env_file(network: Network, pulumi_cli: Path, tmp_path_factory: pytest.TempPa
     try:
         deployment = deployment_in(folder, "local", modal)
         deployment.run("up")
-        deployment.env_file("--format", "docker", "--file", str(folder / "server.env"))
-        lines = (folder / "server.env").read_text().splitlines()
-        yield dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        found = {}
+        for transport in ("native", "http", "websocket"):
+            file = folder / f"{transport}.env"
+            deployment.env_file("--transport", transport, "--format", "docker", "--file", str(file))
+            lines = file.read_text().splitlines()
+            found[transport] = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        yield found
     finally:
         modal.run("stop")
+
+
+@pytest.fixture(scope="module")
+def env_file(env_files: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Those of the native way."""
+    return env_files["native"]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +78,15 @@ def connected(cpu_image: Image, network: Network, env_file: dict[str, str]) -> I
     """A server on the bridge, with the variables of `make server-env` and blocks without a workspace allowed."""
     allowed = {"MODAL_ALLOW_ANONYMOUS_EXECUTION": "True", "ENABLE_STREAM_API": "True"}
     with InferenceServer(cpu_image, **{**env_file, **allowed}).on(str(network.name)) as server:
+        yield server
+
+
+@pytest.fixture(params=["http", "websocket"])
+def released(
+    cpu_image: Image, network: Network, env_files: dict[str, dict[str, str]], request: pytest.FixtureRequest
+) -> Iterator[InferenceServer]:
+    """A server on the bridge that is told of web endpoints only, so that nothing of this project is used in it."""
+    with InferenceServer(cpu_image, **env_files[request.param]).on(str(network.name)) as server:
         yield server
 
 
@@ -140,6 +163,13 @@ def test_the_plug_in_is_there_and_does_nothing_by_itself(alone: InferenceServer)
 
 def test_a_block_runs_in_local_modal_outside_the_container(connected: InferenceServer) -> None:
     status, answer = connected.post("/workflows/run", request(21))
+    assert status == 200, answer
+    assert answer["outputs"] == [{"value": 42, "in_a_task": True, "in_the_image": False}]
+
+
+def test_a_block_of_a_released_server_runs_there_by_variables_alone(released: InferenceServer) -> None:
+    assert b"WORKFLOWS_PLUGINS" not in released.exec(["cat", "/proc/1/environ"]).output
+    status, answer = released.post("/workflows/run", request(21))
     assert status == 200, answer
     assert answer["outputs"] == [{"value": 42, "in_a_task": True, "in_the_image": False}]
 

@@ -203,6 +203,19 @@ def test_a_pushed_one_has_the_digest_of_its_registry_and_is_what_that_has(
     assert provider.read(state) is None
 
 
+def test_a_build_leaves_its_layers_in_the_registry_and_a_refusal_of_them_is_no_failure(
+    engine: docker.DockerClient, provider: Provider, registry_: Registry, source: Source
+) -> None:
+    name, layers = (f"{registry_.address}/acme/tiny:{tag}" for tag in ("4", "layers"))
+    state = provider.create("ServerImage", inputs(source, name, push=True, layers=layers))
+    assert registry_.digest("acme/tiny", "layers") == digest_there(registry_, state)
+    with pytest.raises(ImageNotFound):
+        engine.images.get(layers)
+    elsewhere = inputs(source, f"{registry_.address}/acme/tiny:5", push=True, layers="127.0.0.1:9/acme/tiny:layers")
+    assert provider.create("ServerImage", elsewhere).outputs["repoDigest"]
+    assert any("its layers aren't kept for the next build: 127.0.0.1:9" in line for line in provider.engine.seen)
+
+
 def test_nothing_of_the_login_or_the_passphrase_is_in_what_pulumi_gets(
     provider: Provider, registry_: Registry, source: Source
 ) -> None:

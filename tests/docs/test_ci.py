@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.test_makefile import ROOT, make, targets
 
-FULL_ONLY = {"load", "chaos"}
+FULL_ONLY = {"fuzz", "load", "chaos"}
 """Folders of tests that have a target of their own, which only `make ci-full` runs."""
 
 
@@ -37,7 +37,7 @@ def table(output: str) -> dict[str, str]:
 
 def test_every_stage_is_a_make_target(tmp_path: Path) -> None:
     commands = re.findall(r"^=== [^:]+: make ([a-z-]+)", run_stages(tmp_path, "none").stdout, re.MULTILINE)
-    assert set(commands) == {"setup", "lint", "test", "test-docker", "deploy", "policy"}
+    assert set(commands) == {"setup", "lint", "test", "test-docker", "test-clients", "deploy", "policy"}
     assert set(commands) <= targets()
 
 
@@ -47,9 +47,9 @@ def test_every_folder_of_tests_has_a_stage_of_its_own(tmp_path: Path) -> None:
     assert {name.removeprefix("test ") for name in stages if name.startswith("test ")} == folders - FULL_ONLY
 
 
-def test_the_full_run_is_the_same_with_load_and_chaos(tmp_path: Path) -> None:
+def test_the_full_run_is_the_same_with_fuzz_load_and_chaos(tmp_path: Path) -> None:
     short, full = run_stages(tmp_path, "none"), run_stages(tmp_path, "none", "full")
-    assert list(table(full.stdout)) == [*table(short.stdout), "load", "chaos"]
+    assert list(table(full.stdout)) == [*table(short.stdout), "fuzz", "load", "chaos"]
     assert make("--dry-run", "ci-full").stdout.strip() == ".ci/stages full"
 
 

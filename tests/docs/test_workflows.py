@@ -21,7 +21,12 @@ NO_TARGETS = {
     "sudo sysctl --write kernel.apparmor_restrict_unprivileged_userns=0",
     # in a job that may write to the pull request, and so runs none of its code
     'gh pr comment "$PULL_REQUEST" --repo "$GITHUB_REPOSITORY" --edit-last --create-if-none --body-file preview.md',
+    # around the one command that reaches GitHub's registry
+    'docker login ghcr.io --username "$GITHUB_ACTOR" --password-stdin <<<"$TOKEN"',
+    "docker logout ghcr.io",
 }
+OF_LAYERS = {("check", "docker"): "read", ("deploy", "check"): "read", ("nightly", "images"): "write"}
+"""Jobs that take images' layers from a registry, and the one of main that leaves them there."""
 RUN_ON_THE_CHAIN = {("preview", "preview"), ("deploy", "staging"), ("deploy", "production-preview")} | {
     ("deploy", "production"),
     ("nightly", "drift"),
@@ -126,12 +131,28 @@ def test_a_workflow_may_do_nothing_that_a_job_does_not_ask_for(name: str) -> Non
 
 
 @BY_ID
-def test_a_job_may_read_the_code_and_one_alone_may_write_and_runs_none_of_it(one: Job) -> None:
+def test_a_job_may_read_the_code_and_who_writes_to_a_pull_request_runs_none_of_it(one: Job) -> None:
     if one.workflow == "preview" and one.name == "comment":
         assert one.content["permissions"] == {"pull-requests": "write"}
         assert not [step for step in one.steps if "checkout" in str(step.content) or step.target]
     else:
-        assert one.content["permissions"] == {"contents": "read"}
+        packages = OF_LAYERS.get((one.workflow, one.name))
+        assert one.content["permissions"] == {"contents": "read", **({"packages": packages} if packages else {})}
+
+
+@pytest.mark.parametrize("one", [job(*names) for names in OF_LAYERS if names[0] != "deploy"], ids=str)
+def test_the_layers_registry_is_open_to_the_build_alone_and_what_a_pull_request_builds_is_not_left_there(
+    one: Job,
+) -> None:
+    commands = [step.command for step in one.steps if step.command]
+    login, build, logout = commands[:3]
+    assert (login.split()[:2], build.split()[:2], logout) == (
+        ["docker", "login"],
+        ["make", "images"],
+        "docker logout ghcr.io",
+    )
+    assert 'LAYERS="$LAYERS"' in build
+    assert ("PUSH_LAYERS" in build) == ("pull_request" not in workflows()[one.workflow]["on"])
 
 
 @BY_ID

@@ -6,7 +6,6 @@ variables of the workflows' steps alone, and the copy holds nothing of local Mod
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,14 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
 
 from tests.contract.conftest import LocalModal
 from tests.pipeline.workflow import ROOT, Job
+from tests.working_copy import PROJECT, configure, working_copy
 
-PROJECT = "inference-custom-blocks"
-TREE = (".ci", "infra", "modal_app", "requirements")
-FILES = ("Makefile", "Pulumi.yaml", "Pulumi.staging.yaml", "Pulumi.production.yaml", "pyproject.toml")
 SECONDS = 600
 Secrets = Mapping[str, str]
 
@@ -30,12 +26,7 @@ class Repository:
     """What is checked out, and what GitHub holds for it."""
 
     def __init__(self, folder: Path, account: LocalModal) -> None:
-        self.tree, self._home = folder / "tree", folder / "home"
-        for name in TREE:
-            shutil.copytree(ROOT / name, self.tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in FILES:
-            shutil.copy2(ROOT / name, self.tree)
-        (self.tree / ".venv").symlink_to(sys.prefix)
+        self.tree, self._home = working_copy(folder, without=("local_modal",)), folder / "home"
         self._home.mkdir()
         backend = folder / "backend"
         backend.mkdir()
@@ -93,10 +84,7 @@ class Repository:
 
     def configure(self, stack: str, **keys: Any) -> None:
         """Sets keys of a stack."""
-        path = self.tree / f"Pulumi.{stack}.yaml"
-        content = yaml.safe_load(path.read_text())
-        content.setdefault("config", {}).update({f"{PROJECT}:{name}": value for name, value in keys.items()})
-        path.write_text(yaml.safe_dump(content))
+        configure(self.tree, stack, **keys)
 
     def break_app(self) -> None:
         """A change that deploys well and answers no call."""

@@ -16,10 +16,10 @@ import pytest
 
 from tests.contract.conftest import LocalModal
 from tests.docs.commands import PAGES, ROOT, Block, blocks
-from tests.pipeline.conftest import PROJECT, SECONDS
+from tests.pipeline.conftest import SECONDS
+from tests.working_copy import PROJECT, working_copy
 
 pytestmark = pytest.mark.timeout(1800)
-NOT_COPIED = shutil.ignore_patterns(".venv", ".git", "build", ".*_cache", "__pycache__", ".hypothesis", "*.env")
 HELD = 75
 LIMIT = 5
 """Seconds for a block, for which each smoke test waits."""
@@ -29,16 +29,9 @@ class Reader:
     """Who follows a page: a checkout, a home, and Modal as the variables say."""
 
     def __init__(self, folder: Path, modal: LocalModal, where: str) -> None:
-        self.tree, self.home = folder / "tree", folder / "home"
+        self.tree, self.home = working_copy(folder), folder / "home"
         self.stack = "local" if where == "local" else "staging"
-        shutil.copytree(ROOT, self.tree, ignore=NOT_COPIED)
         self.home.mkdir()
-        environment = self.tree / ".venv"
-        environment.mkdir()
-        for path in Path(sys.prefix).iterdir():
-            if not path.name.startswith(".ready"):
-                (environment / path.name).symlink_to(path)
-        (environment / ".ready").touch()
         inherited = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI_", "XDG_STATE"))}
         self.environ = {
             **inherited,

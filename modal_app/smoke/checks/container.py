@@ -9,7 +9,7 @@ import modal
 
 from modal_app.contract import cbor
 from modal_app.contract.errors import ContractError
-from modal_app.server.gate import call_limits, open_client
+from modal_app.gate import call_limits, open_client
 from modal_app.settings import APP_NAME, CONTRACT_VERSION, EXECUTOR_CLASS, AppSettings, Limits, ServerSettings
 from modal_app.smoke.runner import CheckFailedError
 

@@ -7,7 +7,7 @@ from grpclib.exceptions import StreamTerminatedError
 from modal import exception as modal_errors
 from modal.config import config
 
-from modal_app.server.gate import token_workspace
+from modal_app.gate import token_workspace
 from modal_app.settings import APP_NAME, EXECUTOR_CLASS
 from modal_app.smoke.runner import StackUnusableError
 

@@ -21,7 +21,7 @@ from tests.contract.conftest import LocalModal
 ROOT = Path(__file__).parents[3]
 PROJECT = "inference-custom-blocks"
 APP = "inference-custom-blocks"
-TREE = ("infra", "modal_app")
+TREE = ("infra", "modal_app", "requirements")
 SECONDS = 600
 
 

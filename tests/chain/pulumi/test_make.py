@@ -7,23 +7,23 @@ import json
 import os
 import re
 import shlex
-import shutil
+import signal
+import socket
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]
 
 from tests.chain import workflows
-from tests.chain.pulumi.conftest import APP, PROJECT, ROOT, Deployment, StartModal
+from tests.chain.pulumi.conftest import APP, ROOT, Deployment, StartModal
 from tests.chain.server import Server
 from tests.contract.conftest import LocalModal
+from tests.working_copy import configure, working_copy
 
 pytestmark = pytest.mark.timeout(900)
-TREE = ("Makefile", "infra", "modal_app", "local_modal", "requirements", "docker")
 PASSPHRASE = "of-the-account"
 STAGING = {"timeout": 5, "executorEnv": {"GREETING": "hello"}}
 GREET = workflows.single("def run(self):\n    return {'value': os.environ.get('GREETING')}\n")
@@ -62,10 +62,7 @@ class Checkout:
         return [row["version"] for row in rows]
 
     def configure(self, **keys: object) -> None:
-        path = self.tree / "Pulumi.staging.yaml"
-        content = yaml.safe_load(path.read_text())
-        content["config"] |= {f"{PROJECT}:{key}": value for key, value in keys.items()}
-        path.write_text(yaml.safe_dump(content))
+        configure(self.tree, "staging", **keys)
 
     def make(self, *arguments: str, status: int = 0) -> str:
         """What a target prints."""
@@ -88,21 +85,7 @@ class Checkout:
 
 @pytest.fixture
 def checkout(tmp_path: Path, start_modal: StartModal, pulumi_cli: Path) -> Checkout:  # noqa: ARG001 - it is there
-    tree, home = tmp_path / "tree", tmp_path / "home"
-    for name in TREE:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            tree.mkdir(exist_ok=True)
-            shutil.copy2(ROOT / name, tree)
-    for path in ROOT.glob("Pulumi*.yaml"):
-        shutil.copy2(path, tree)
-    environment = tree / ".venv"
-    environment.mkdir()
-    for path in Path(sys.prefix).iterdir():
-        (environment / path.name).symlink_to(path)
-    (environment / ".ready").unlink(missing_ok=True)
-    (environment / ".ready").touch()
+    tree, home = working_copy(tmp_path), tmp_path / "home"
     (home / "backend").mkdir(parents=True)
     return Checkout(tree, home, start_modal())
 
@@ -124,7 +107,7 @@ def variables(file: Path) -> dict[str, str]:
 
 def assert_every_check_passed(said: str) -> None:
     rows = [line for line in said.splitlines() if "✓" in line or "✗" in line or "not run" in line]
-    assert len(rows) >= 9, said
+    assert len(rows) >= 12, said
     assert all("✓" in row for row in rows), said
 
 
@@ -185,6 +168,45 @@ def test_missing_credentials_are_a_message_that_says_how_to_get_them(
     assert "modal token new" in said
 
 
+def test_a_released_server_is_served_and_runs_the_workflow_of_the_command_that_is_printed(checkout: Checkout) -> None:
+    """As typed, and ended as by Ctrl-C, which the terminal sends to all that run there."""
+    checkout.configure(anonymous="allow")
+    said = checkout.make("serve", "TRANSPORT=websocket", status=FAILED)
+    assert "stack staging isn't deployed" in said
+    assert "there is no such transport; there are native, http, websocket, session" in checkout.make(
+        "serve", "TRANSPORT=grpc", status=FAILED
+    )
+    checkout.stack.run("up")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port} can't be used" in checkout.make("serve", f"PORT={port}", status=FAILED)
+    serving = subprocess.Popen(
+        ["make", "serve", "STACK=staging", "TRANSPORT=websocket", f"PORT={port}"],
+        cwd=checkout.tree,
+        env=checkout.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert serving.stdout is not None
+        command = next(line for line in serving.stdout if line.startswith("  curl "))
+        answer = json.loads(checkout.run("bash", "-c", command))
+        assert answer["outputs"][0]["report"]["deliveries"] == {"count": 1, "free": 1}
+        os.killpg(serving.pid, signal.SIGINT)
+        rest = serving.stdout.read()
+        assert "Finished server process" in rest
+        assert "Traceback" not in rest
+        assert serving.wait(30) in {0, FAILED, -signal.SIGINT}
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(serving.pid, signal.SIGKILL)
+        serving.communicate()
+    socket.create_server(("127.0.0.1", port)).close()
+
+
 def test_a_stack_of_an_account_from_its_first_deployment_to_its_last(checkout: Checkout, tmp_path: Path) -> None:
     checkout.configure(**STAGING)
     first, second = tmp_path / "first.env", tmp_path / "second.env"
@@ -198,6 +220,9 @@ def test_a_stack_of_an_account_from_its_first_deployment_to_its_last(checkout: C
     assert "MODAL_SERVER_URL=http://" in printed
     assert "=as-" not in printed
     checkout.make("server-env", f"FILE={first}")
+    assert "WEBEXEC_TRANSPORT=websocket\n" in checkout.make("server-env", "TRANSPORT=websocket")
+    checkout.make("server-env", "TRANSPORT=http", f"FILE={tmp_path / 'http.env'}")
+    assert variables(tmp_path / "http.env")["MODAL_TOKEN_ID"].startswith("wk-")
     assert variables(first)["MODAL_TOKEN_ID"] != checkout.environ["MODAL_TOKEN_ID"], "a server has a token of its own"
 
     with Server(variables(first)) as running:

@@ -1,11 +1,13 @@
 """An example's folder is read into what the engine takes."""
 
+import base64
 import json
 from pathlib import Path
 
 import pytest
 
 from examples import workflow
+from examples.__main__ import main
 from examples.workflow import NoSuchExampleError, brief, load, names
 
 
@@ -24,6 +26,22 @@ def test_a_folder_holds_a_workflow_its_code_its_inputs_and_small_pictures(name: 
     assert all(file.stat().st_size < 200_000 for file in files)
     used = {"workflow.json", "inputs.json", *(file.name for file in (*files, *example.blocks.values()))}
     assert {path.name for path in example.folder.iterdir() if path.name != "__pycache__"} == used
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_request_for_a_server_has_the_same_pictures_and_inputs(name: str, tmp_path: Path) -> None:
+    example, file = load(name), tmp_path / "below" / "request.json"
+    assert main([name, "--request", str(file)]) == 0
+    request = json.loads(file.read_text("utf-8"))
+    assert (request["api_key"], request["specification"]) == (None, example.definition)
+    for key, value in example.inputs.items():
+        if key not in example.images:
+            assert request["inputs"][key] == value
+            continue
+        sent = request["inputs"][key]
+        assert isinstance(sent, list) == isinstance(value, list)
+        pictures = [base64.b64decode(each["value"]) for each in (sent if isinstance(sent, list) else [sent])]
+        assert pictures == [path.read_bytes() for path in example.images[key]]
 
 
 @pytest.mark.parametrize("name", names())

@@ -31,6 +31,12 @@ OUTPUTS: dict[str, dict[str, Any]] = {
         "appId": "ap-1",
         "version": 3,
         "url": "https://modal.com/apps/ap-1",
+        "endpoints": {
+            "Gateway.execute_block": "https://acme-staging--blocks-execute-block.modal.run",
+            "Gateway.wsapp": "https://acme-staging--blocks-wsapp.modal.run",
+            "Session.wsapp": "https://acme-staging--blocks-session.modal.run",
+            "Other.page": "https://acme-staging--blocks-other.modal.run",
+        },
         "deployedAt": "2026-01-01",
     },
 }

@@ -1,10 +1,11 @@
 """What is missing is found, said in a line, and nothing is touched."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from infra.doctor import account, image_builder, main, pulumi_cli, settings, state, versions, wants_images
+from infra.doctor import account, image_builder, local_modal, main, pulumi_cli, settings, state, versions, wants_images
 from infra.toolchain.version import VERSION
 
 
@@ -87,6 +88,37 @@ def test_an_account_that_does_not_answer_is_a_fault(tmp_path: Path) -> None:
     finding = account({**variables, "PATH": "/bin", "HOME": str(tmp_path)})
     assert finding.good is False
     assert "http://localhost:9 can't be reached" in finding.detail
+
+
+def test_an_account_is_looked_for_through_the_proxy_that_is_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"MODAL_SERVER_URL": "http://localhost:9", "PATH": "/bin", "HOME": str(tmp_path)}
+    monkeypatch.setenv("http_proxy", "http://someone:canary@127.0.0.2:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    detail = account(variables).detail
+    assert "can't be reached through the proxy 127.0.0.2:9, which the machine's variables name" in detail
+    assert "canary" not in detail
+    assert "proxy" not in account({**variables, "MODAL_DISABLE_API_PROXY": "1"}).detail
+
+
+def test_another_program_on_local_modals_port_is_a_fault_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_MODAL_HOME", str(tmp_path / "home"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("LOCAL_MODAL_PORT", str(port))
+        finding = next(iter(local_modal()))
+    assert finding.good is False
+    assert finding.detail == (
+        f"127.0.0.1:{port} can't be used (Address already in use): stop what listens there, or choose another: "
+        "LOCAL_MODAL_PORT=9272 make deploy"
+    )
+    finding = next(iter(local_modal()))
+    assert finding.good is None
+    assert finding.detail == f"not started: `make deploy` does, on 127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(("value", "wants"), [("none", False), ("cpu", True), ("both", True)])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from infra.converge.errors import ConvergeError
-from infra.env_file import quoted, server_variables, text, unquoted, write
+from infra.env_file import quoted, text, unquoted, write
+from infra.transports import TRANSPORTS, server_variables
 
 OUTPUTS = {
     "serverEnv": {"MODAL_ENVIRONMENT": "main", "GREETING": "it's $HOME"},
@@ -16,12 +17,6 @@ OUTPUTS = {
     "serverSecrets": {"PASSWORD": "se cret"},
 }
 HIDDEN = {**OUTPUTS, "serviceUser": "[secret]", "serverSecrets": "[secret]"}
-
-
-def test_it_has_what_the_server_sets_and_the_service_users_token() -> None:
-    plain, secret = server_variables(OUTPUTS)
-    assert plain == {"MODAL_ENVIRONMENT": "main", "GREETING": "it's $HOME", "MODAL_TOKEN_ID": "ak-1"}
-    assert secret == {"MODAL_TOKEN_SECRET": "as-1", "PASSWORD": "se cret"}
 
 
 def test_without_secrets_it_says_what_is_left_out() -> None:
@@ -32,9 +27,11 @@ def test_without_secrets_it_says_what_is_left_out() -> None:
     assert not [line for line in printed.splitlines() if line.startswith("MODAL_TOKEN")]
 
 
-def test_a_stack_without_a_service_user_says_what_to_give_the_server() -> None:
-    printed = text("local", *server_variables({"serverEnv": {}}))
-    assert "give the server a token" in printed
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_stack_without_a_token_says_which_one_to_give_the_server(transport: str) -> None:
+    token = "service user" if transport == "native" else "proxy token"
+    printed = text("local", {}, {}, transport=transport)
+    assert f"has no {token}: give the server one, MODAL_TOKEN_ID and MODAL_TOKEN_SECRET" in printed
 
 
 def test_a_shell_reads_back_what_was_written(tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ def test_its_outputs_say_where_everything_is(monkeypatch: pytest.MonkeyPatch) ->
     assert outputs["appId"] == "ap-1"
     assert outputs["appVersion"] == 3
     assert outputs["appUrl"] == "https://modal.com/apps/ap-1"
+    assert outputs["doors"] == {
+        "http": "https://acme-staging--blocks-execute-block.modal.run",
+        "websocket": "https://acme-staging--blocks-wsapp.modal.run",
+        "session": "https://acme-staging--blocks-session.modal.run",
+    }
     assert outputs["anonymous"] == "refuse"
     assert "serverUrl" not in outputs
     assert outputs["next"]["check it"] == "make smoke STACK=staging"

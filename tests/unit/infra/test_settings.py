@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.app_facts import ROOT, app_facts
-from infra.keys import APP_KEYS
+from infra.keys import app_keys
 from infra.settings import PROJECT, Settings, SettingsError, check_stack_file, main, read_settings, stack_path
 from infra.stack_file import read_stack_file
 
@@ -131,7 +131,7 @@ def test_an_empty_value_leaves_the_choice_to_modal() -> None:
 def test_every_setting_of_the_deployed_app_is_a_stack_key() -> None:
     """Secrets apart, which the stack makes of its variables."""
     app = {name for name, said in FACTS.allowed.items() if said["group"] == "app"}
-    assert app - set(APP_KEYS.values()) == {"secrets"}
+    assert app - set(app_keys(FACTS).values()) == {"secrets"}
 
 
 @pytest.mark.parametrize("stack", STACKS)

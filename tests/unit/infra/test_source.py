@@ -14,6 +14,8 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "modal_app" / "sandbox").mkdir(parents=True)
     for name in ("app.py", "image.py", "sandbox/runner.py"):
         (tmp_path / "modal_app" / name).write_text(name)
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "requirements.gateway.txt").write_text("starlette==1")
     return tmp_path
 
 
@@ -21,6 +23,12 @@ def root(tmp_path: Path) -> Path:
 def test_a_file_of_the_app_changes_its_hash(root: Path, name: str) -> None:
     before = app_hash(root)
     (root / "modal_app" / name).write_text("changed")
+    assert app_hash(root) != before
+
+
+def test_a_package_of_the_gateway_changes_it(root: Path) -> None:
+    before = app_hash(root)
+    (root / "requirements" / "requirements.gateway.txt").write_text("starlette==2")
     assert app_hash(root) != before
 
 

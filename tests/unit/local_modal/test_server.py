@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,20 +19,17 @@ from modal_proto import api_grpc, api_pb2
 from local_modal.errors import LocalModalError
 from local_modal.rpc import access
 from local_modal.rpc.objects import in_numbers
-from local_modal.runtime.policy import Policy
 from local_modal.server import ControlPlane, listening_socket, served_methods
 from local_modal.settings import Address, Settings
+from tests.control_plane import running, token
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 async def plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
-    settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache", port=0, max_input_bytes=1 << 20)
-    control_plane = ControlPlane(settings, Policy())
-    await control_plane.start()
-    yield control_plane
-    await control_plane.stop()
+    async with running(tmp_path) as control_plane:
+        yield control_plane
 
 
 @pytest.fixture
@@ -38,11 +37,6 @@ async def channel(plane: ControlPlane) -> AsyncIterator[grpclib.client.Channel]:
     opened = grpclib.client.Channel("127.0.0.1", plane.plane.settings.port)
     yield opened
     opened.close()
-
-
-def token(plane: ControlPlane) -> dict[str, str]:
-    credentials = plane.plane.credentials
-    return {"x-modal-token-id": credentials.token_id, "x-modal-token-secret": credentials.token_secret}
 
 
 async def test_health_is_served_over_http_without_a_token(plane: ControlPlane) -> None:
@@ -58,6 +52,38 @@ async def test_where_modal_shows_an_app_it_says_how_to_see_one(plane: ControlPla
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         assert (answer.status, answer.content_type) == (200, "text/plain")
         assert "modal app logs" in await answer.text()
+
+
+async def test_the_client_reaches_it_through_a_proxy_that_its_variables_name(plane: ControlPlane) -> None:
+    """As it reaches an account from a network that has one; `modal` alone refuses to begin there."""
+    asked: list[bytes] = []
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).splitlines()[0])
+        far = await asyncio.open_connection("127.0.0.1", plane.plane.settings.port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await asyncio.gather(copy(reader, far[1]), copy(far[0], writer))
+
+    proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = proxy.sockets[0].getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    credentials = plane.plane.credentials
+    variables = credentials.client_variables("http://control-plane.example", "main") | {"MODAL_DISABLE_API_PROXY": ""}
+    client = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "modal", "environment", "list", "--json"),
+        env={**kept, **variables, "http_proxy": f"http://127.0.0.1:{port}"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await client.communicate()
+    proxy.close()
+    assert [row["name"] for row in json.loads(said)] == ["main"]
+    assert set(asked) == {b"CONNECT control-plane.example:80 HTTP/1.1"}
 
 
 async def test_grpc_is_served_on_the_same_port(plane: ControlPlane, channel: grpclib.client.Channel) -> None:
@@ -149,19 +175,16 @@ async def test_a_blobs_address_begins_with_the_one_that_the_caller_used_or_the_a
     tmp_path: Path, advertised: str
 ) -> None:
     """A published port: the client's port is not the one that the control plane listens on."""
-    settings = Settings(home=tmp_path / "home", cache=tmp_path / "cache", port=0, advertised_url=Address(advertised))
-    plane = ControlPlane(settings, Policy())
-    await plane.start()
-    channel = grpclib.client.Channel("127.0.0.1", plane.plane.settings.port)
-    channel._authority = "published.example:444"
-    try:
-        request = api_pb2.BlobCreateRequest(content_length=3)
-        made = await api_grpc.ModalClientStub(channel).BlobCreate(request, metadata=token(plane))
-        expected = advertised or "http://published.example:444"
-        assert made.upload_urls.items[0].startswith(f"{expected}/blobs/{made.blob_id}/")
-    finally:
-        channel.close()
-        await plane.stop()
+    async with running(tmp_path, advertised_url=Address(advertised)) as plane:
+        channel = grpclib.client.Channel("127.0.0.1", plane.plane.settings.port)
+        channel._authority = "published.example:444"
+        try:
+            request = api_pb2.BlobCreateRequest(content_length=3)
+            made = await api_grpc.ModalClientStub(channel).BlobCreate(request, metadata=token(plane))
+        finally:
+            channel.close()
+    expected = advertised or "http://published.example:444"
+    assert made.upload_urls.items[0].startswith(f"{expected}/blobs/{made.blob_id}/")
 
 
 def test_a_taken_port_is_said_with_what_to_do() -> None:

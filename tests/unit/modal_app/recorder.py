@@ -114,6 +114,11 @@ class Recorder(ControlPlane):
         self.scaled.append(request)
         return api_pb2.FunctionUpdateSchedulingParamsResponse(current_settings=request.settings)
 
+    def definition(self, name: str = "Executor") -> api_pb2.Function:
+        """Of one class, as it was registered."""
+        (found,) = (each.function for each in self.functions if each.function.function_name == f"{name}.*")
+        return found
+
     @property
     def image_lines(self) -> str:
         """The lines of all layers that were to be built, as in Dockerfiles."""

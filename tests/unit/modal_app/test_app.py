@@ -26,9 +26,12 @@ def deployed() -> Iterator[Recorder]:
         yield plane
 
 
-def test_one_app_with_one_class(deployed: Recorder) -> None:
+CLASSES = ("Executor", "Gateway", "Session")
+
+
+def test_one_app_with_its_classes(deployed: Recorder) -> None:
     assert [request.name for request in deployed.published] == ["inference-custom-blocks"]
-    assert [request.function.function_name for request in deployed.functions] == ["Executor.*"]
+    assert sorted(request.function.function_name for request in deployed.functions) == [f"{cls}.*" for cls in CLASSES]
 
 
 EXPECTED: dict[str, Any] = {
@@ -47,21 +50,20 @@ EXPECTED: dict[str, Any] = {
 
 @pytest.mark.parametrize("field", EXPECTED)
 def test_the_class_is_registered_with(field: str, deployed: Recorder) -> None:
-    assert getattr(deployed.functions[0].function, field) == EXPECTED[field]
+    assert getattr(deployed.definition(), field) == EXPECTED[field]
 
 
 def test_it_runs_in_iowa(deployed: Recorder) -> None:
-    assert list(deployed.functions[0].function.scheduler_placement.regions) == ["us-central1"]
+    assert list(deployed.definition().scheduler_placement.regions) == ["us-central1"]
 
 
 def test_what_no_setting_says_is_left_to_modal(deployed: Recorder) -> None:
-    function = deployed.functions[0].function
+    function = deployed.definition()
     assert function.resources == api_pb2.Resources(gpu_config=function.resources.gpu_config)
     assert function.autoscaler_settings == api_pb2.AutoscalerSettings(scaledown_window=30)
     assert not function.cloud_provider_str
     assert not function.routing_region
     assert not function.secret_ids
-    assert deployed.secrets == {}
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def test_the_changes_below_are_of_all_settings() -> None:
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.setting)
 def test_a_setting_reaches_the_definition(change: Changed, changed: Recorder) -> None:
-    assert change.read(changed, changed.functions[0].function) == change.expected
+    assert change.read(changed, changed.definition()) == change.expected
 
 
 def test_torch_of_the_default_index() -> None:
@@ -129,7 +131,8 @@ def test_torch_of_the_default_index() -> None:
 
 
 def test_packages_for_blocks_are_a_layer_on_top(changed: Recorder) -> None:
-    of_inference, of_blocks = (line for line in changed.image_lines.splitlines() if "/uv pip install" in line)
+    installing = {line: None for line in changed.image_lines.splitlines() if "/uv pip install" in line}
+    of_inference, of_blocks = (line for line in installing if "inference" in line)
     assert "shapely" not in of_inference
     assert "shapely" in of_blocks
 
@@ -138,8 +141,8 @@ def test_a_published_image_is_used_as_it_is() -> None:
     with recorder() as plane:
         plane.tags["staging/custom-blocks:v1"] = "im-published"
         plane.deploy(image_tag="staging/custom-blocks:v1", packages="shapely==2.1.2")
-        assert plane.functions[0].function.image_id == "im-published"
-        assert plane.images == []
+        assert {plane.definition(cls).image_id for cls in ("Executor", "Session")} == {"im-published"}
+        assert "inference" not in plane.image_lines
         assert "/root/modal_app/app.py" in plane.files
 
 
@@ -161,33 +164,39 @@ def test_wrong_settings_are_named_before_anything_is_sent() -> None:
 
 
 IN_CONTAINER = """
+import sys
 import modal
 modal.is_local = lambda: False
-from modal_app.app import Executor
+import modal_app.app
 from modal._utils.async_utils import synchronizer
-function = synchronizer._translate_in(Executor)._get_class_service_function()
+function = synchronizer._translate_in(getattr(modal_app.app, sys.argv[1]))._get_class_service_function()
 print(len(function._deps_(only_explicit_mounts=True)))
 """
 
 
+DEPENDENCIES = {"Executor": (1, 4), "Gateway": (2, 2), "Session": (2, 4)}
+"""An image, Secrets named in the settings, and variables of the class's own; without such Secrets and with two."""
+
+
+@pytest.mark.parametrize("cls", CLASSES)
 @pytest.mark.parametrize("named", ["", "b, a"])
-def test_a_container_finds_the_class_depending_on_what_it_was_deployed_with(named: str) -> None:
+def test_a_container_finds_the_class_depending_on_what_it_was_deployed_with(named: str, cls: str) -> None:
     """Modal's runner refuses to start it otherwise. Whatever else its Secrets hold, they don't break it."""
     with recorder() as plane:
         plane.deploy(**({"secrets": named} if named else {}))
-    deployed = plane.functions[0].function
+    deployed = plane.definition(cls)
     values: dict[str, str] = {"CUSTOM_BLOCKS_TIMEOUT_SECONDS": "no number", "CUSTOM_BLOCKS_CANARY": "yes"}
     for secret_id in deployed.secret_ids:
         values |= plane.secrets[secret_id]
-    command = [sys.executable, "-c", IN_CONTAINER]
+    command = [sys.executable, "-c", IN_CONTAINER, cls]
     environment = {"PYTHONPATH": ":".join(sys.path), **values}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == len(deployed.object_dependencies) == (4 if named else 1)
+    assert int(done.stdout) == len(deployed.object_dependencies) == DEPENDENCIES[cls][bool(named)]
 
 
 def test_the_workspace_is_its_one_parameter(deployed: Recorder) -> None:
-    info = deployed.functions[0].function.class_parameter_info
+    info = deployed.definition().class_parameter_info
     assert info.format == api_pb2.ClassParameterInfo.PARAM_SERIALIZATION_FORMAT_PROTO
     assert [(item.name, item.type, item.has_default) for item in info.schema] == [
         ("workspace_id", api_pb2.PARAM_TYPE_STRING, False)
@@ -195,11 +204,48 @@ def test_the_workspace_is_its_one_parameter(deployed: Recorder) -> None:
 
 
 def test_inputs_may_be_pickled_and_outputs_may_not(deployed: Recorder) -> None:
-    methods = deployed.functions[0].function.method_definitions
-    assert set(methods) == {"execute", "validate"}
+    methods = deployed.definition().method_definitions
+    assert set(methods) == {"execute", "execute_wire", "validate"}
     for method in methods.values():
         assert PICKLE in method.supported_input_formats
         assert list(method.supported_output_formats) == [CBOR]
+
+
+DOORS: dict[str, dict[str, Any]] = {
+    "Gateway": {"untrusted": False, "single_use_containers": False, "timeout_secs": 980, "target_concurrent_inputs": 0},
+    "Session": {"untrusted": True, "single_use_containers": True, "timeout_secs": 680, "block_network": True},
+}
+
+
+@pytest.mark.parametrize("cls", DOORS)
+def test_a_door_is_registered_with(cls: str, deployed: Recorder) -> None:
+    door = deployed.definition(cls)
+    assert {name: getattr(door, name) for name in DOORS[cls]} == DOORS[cls]
+    assert door.checkpointing_enabled
+
+
+def test_every_endpoint_asks_for_a_proxy_token_and_speaks_asgi(deployed: Recorder) -> None:
+    found = {
+        f"{cls}.{name}": method.webhook_config
+        for cls in CLASSES
+        for name, method in deployed.definition(cls).method_definitions.items()
+        if method.webhook_config.type
+    }
+    assert set(found) == {"Gateway.execute_block", "Gateway.wsapp", "Session.wsapp"}
+    assert {config.type for config in found.values()} == {api_pb2.WEBHOOK_TYPE_ASGI_APP}
+    assert all(config.requires_proxy_auth for config in found.values())
+
+
+def test_the_gateway_serves_many_and_has_no_secret_of_the_blocks(changed: Recorder) -> None:
+    gateway = changed.definition("Gateway")
+    assert gateway.max_concurrent_inputs == 100
+    assert list(gateway.secret_ids) == ["st-"]
+
+
+def test_the_gateways_image_holds_no_inference(deployed: Recorder) -> None:
+    installing = [line for line in deployed.image_lines.splitlines() if "requirements.gateway.txt" in line]
+    assert installing
+    assert not any("inference" in line for line in installing)
 
 
 def test_the_image_is_debian_with_cv2s_libraries_and_the_servers_inference(deployed: Recorder) -> None:

@@ -19,6 +19,7 @@ from modal_app.settings import (
     AppSettings,
     Limits,
     ServerSettings,
+    WebSettings,
 )
 
 TYPES: dict[str, type | tuple[type, ...]] = {
@@ -54,7 +55,8 @@ def test_names_and_versions(printed: dict[str, Any]) -> None:
 
 
 def test_defaults(printed: dict[str, Any]) -> None:
-    as_json = json.loads(json.dumps([asdict(AppSettings()), asdict(ServerSettings()) | asdict(Limits())]))
+    app, server = asdict(AppSettings()) | asdict(WebSettings()), asdict(ServerSettings()) | asdict(Limits())
+    as_json = json.loads(json.dumps([app, server]))
     assert [printed["defaults"], printed["server_defaults"]] == as_json
 
 

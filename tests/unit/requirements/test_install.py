@@ -77,6 +77,19 @@ def test_an_environment_loses_its_stamp_before_it_changes(tmp_path: Path) -> Non
     assert not (venv / ".ready").exists()
 
 
+def test_it_says_what_it_does_and_how_long_it_took_and_not_each_package(tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    pin = re.search(r"^iniconfig==(?:.*\\\n)+.*\n", (FOLDER / "requirements.dev.txt").read_text(), re.MULTILINE)
+    assert pin
+    listed.write_text(SMALL_LIST.read_text() + pin[0])
+    result = install(tmp_path / "venv", listed)
+    assert result.returncode == 0, result.stderr
+    assert "installing 2 pinned packages" in result.stdout
+    assert re.search(r"^set-up: done, \d+ s$", result.stdout, re.MULTILINE)
+    assert re.search(r"^Installed 1 package ", result.stderr, re.MULTILINE)
+    assert "iniconfig" not in result.stderr
+
+
 def test_a_package_whose_hash_differs_is_refused(tmp_path: Path) -> None:
     altered = tmp_path / "list.txt"
     pin = re.search(r"^iniconfig==\S+", (FOLDER / "requirements.dev.txt").read_text(), re.MULTILINE)

@@ -15,7 +15,7 @@ from tests.unit.test_import_boundaries import imports
 ROOT = Path(__file__).parents[3]
 LISTS = sorted((ROOT / "requirements").glob("requirements.*.txt"))
 SOURCES = sorted((ROOT / "requirements").glob("requirements.*.in"))
-IMAGES = {"requirements.server-cpu", "requirements.server-gpu"}
+IMAGES = {"requirements.gateway", "requirements.server-cpu", "requirements.server-gpu"}
 """Lists of the servers' images only, which take overrides that no package's metadata can state."""
 
 

@@ -50,6 +50,8 @@ def test_it_is_pushed_where_the_stack_says(monkeypatch: pytest.MonkeyPatch) -> N
     name = here.the("ServerImage").inputs["name"]
     assert there.the("ServerImage").inputs["name"] == f"registry.example:5000/acme/{name}"
     assert there.the("ServerImage").inputs["push"] is True
+    assert there.the("ServerImage").inputs["layers"] == "registry.example:5000/acme/inference-custom-blocks:cpu-layers"
+    assert "layers" not in here.the("ServerImage").inputs
 
 
 def test_base_and_torch_are_arguments_of_the_build(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,19 @@ app = modal.App("tiny", include_source=False)
 @app.function(image=image, secrets=secrets, timeout=int(os.environ.get("CUSTOM_BLOCKS_TIMEOUT_SECONDS", "20")))
 def work():
     pass
+
+
+@app.cls(image=image)
+class Door:
+    name: str = modal.parameter(default="")
+
+    @modal.method()
+    def work(self):
+        pass
+
+    @modal.asgi_app(label=f"tiny-{os.environ.get('CUSTOM_BLOCKS_LABEL', 'page')}", requires_proxy_auth=True)
+    def page(self):
+        pass
 """
 BUILD = """
 import os

@@ -106,6 +106,30 @@ def test_a_refresh_finds_it_as_it_was_deployed(provider: Provider, environment: 
     assert read.outputs == state.outputs
 
 
+def test_addresses_of_web_endpoints_are_those_that_modal_gave(
+    provider: Provider, environment: str, account: Account
+) -> None:
+    state = deployed(provider, environment)
+    door = f"modal.Cls.from_name('tiny', 'Door', environment_name='{environment}')()"
+    asked = python(account, "-c", f"import modal; print({door}.page.get_web_url())").strip()
+    assert state.outputs["endpoints"] == {"Door.page": asked}
+    assert asked.endswith(f"-{environment}--tiny-page")
+    moved = provider.update(state, {**state.inputs, "settings": {"CUSTOM_BLOCKS_LABEL": "other"}})
+    assert moved.outputs["endpoints"] == {"Door.page": asked.replace("tiny-page", "tiny-other")}
+    assert "endpoints" not in provider.diff("App", state.inputs, moved.inputs).stables
+
+
+def test_an_address_that_was_given_meanwhile_is_found_by_a_refresh(provider: Provider, environment: str) -> None:
+    state = deployed(provider, environment)
+    before = provider.read(state)
+    provider.update(state, {**state.inputs, "settings": {"CUSTOM_BLOCKS_LABEL": "other"}})
+    after = provider.read(state)
+    assert before is not None
+    assert after is not None
+    assert before.outputs == state.outputs
+    assert after.outputs["endpoints"]["Door.page"].endswith("--tiny-other")
+
+
 def test_an_update_deploys_the_next_version(provider: Provider, environment: str) -> None:
     state = deployed(provider, environment)
     updated = provider.update(state, {**state.inputs, "settings": {"CUSTOM_BLOCKS_TIMEOUT_SECONDS": "30"}})
@@ -165,8 +189,13 @@ def test_a_deploy_that_fails_says_how_it_ended(provider: Provider, environment: 
 
 
 def modal_command(account: Account, *arguments: str) -> None:
-    command = [sys.executable, "-m", "modal", *arguments]
+    python(account, "-m", "modal", *arguments)
+
+
+def python(account: Account, *arguments: str) -> str:
+    command = [sys.executable, *arguments]
     done = subprocess.run(
         command, env={**os.environ, **account.variables}, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -62,7 +62,7 @@ def test_what_changes_it_is_named_file_by_file(
 def test_all_that_is_wrong_is_said_at_once(provider: Provider) -> None:
     wrong = {"name": "Images", "push": "yes", "buildArgs": {"A-B": ""}, "password": "x"}
     assert provider.failures("ServerImage", wrong) == {
-        "password": "is no property; there are name, push, dockerfile, context, buildArgs, files, sourceHash",
+        "password": "is no property; there are name, push, layers, dockerfile, context, buildArgs, files, sourceHash",
         "name": "must be an image's name in lower case and its tag, such as HOST/NAME:TAG",
         "push": "must be true or false",
         "buildArgs": "has the key 'A-B'; a key is an argument's name: letters, digits and '_'",

@@ -7,9 +7,9 @@ from infra.policies.restricted import DEMANDED, RESTRICTED, SOURCE, unrestricted
 from tests.unit.infra.policies.checking import reports, resource
 
 
-def declared(**switches: object) -> str:
+def declared(cls: str = "Executor", /, **switches: object) -> str:
     words = ", ".join(f"{name}={value!r}" for name, value in switches.items())
-    return f"@app.cls({words})\nclass Executor:\n    pass\n"
+    return f"@app.cls({words})\nclass {cls}:\n    pass\n"
 
 
 def test_the_executor_of_this_repository_is_restricted() -> None:
@@ -28,6 +28,12 @@ def test_each_restriction_is_missed(switch: str, value: object) -> None:
 
 def test_a_function_is_held_to_the_same() -> None:
     assert len(list(unrestricted("@app.function()\ndef work(): ...\n"))) == len(DEMANDED)
+
+
+def test_the_gateway_alone_may_reach_modal_and_has_no_secrets() -> None:
+    assert list(unrestricted(declared("Gateway"))) == []
+    assert list(unrestricted(declared("Gateway", secrets=[]))) == ["Gateway is trusted, and declared with secrets"]
+    assert len(list(unrestricted(declared("Gateway2")))) == len(DEMANDED)
 
 
 def test_a_module_that_declares_nothing_is_reported() -> None:

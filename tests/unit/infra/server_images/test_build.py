@@ -1,5 +1,6 @@
 """The command that builds an image."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_the_machines_certificate_authorities_are_a_secret_of_the_build(build: B
     bundle.write_text("")
     command = build.command(BUILDER, "abc", {"SSL_CERT_FILE": str(bundle)})
     assert command[command.index("--secret") + 1] == f"id=ca_bundle,src={bundle}"
+
+
+def test_layers_of_a_registry_are_taken_and_its_own_are_told(build: Build) -> None:
+    command = replace(build, layers="host/images:cpu-layers").command(BUILDER, "abc", {})
+    assert command[command.index("--cache-from") + 1] == "host/images:cpu-layers"
+    assert "BUILDKIT_INLINE_CACHE=1" in command
+    assert replace(build, layers="host/images:cpu-layers").hash() == build.hash()
 
 
 def test_its_hash_is_of_what_it_is_built_from_and_not_of_its_names(build: Build) -> None:

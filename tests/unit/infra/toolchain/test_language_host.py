@@ -76,6 +76,31 @@ def test_a_provider_ends_when_the_engine_hangs_up(host: tuple[subprocess.Popen[s
     assert wait(descriptor)
 
 
+@pytest.mark.parametrize(
+    "command", [[LAUNCHER, "127.0.0.1:9"], [sys.executable, "infra/modal_provider"]], ids=["the host", "the provider"]
+)
+def test_ctrl_c_while_it_starts_is_no_traceback(tmp_path: Path, command: list[str | Path]) -> None:
+    """What it imports first comes as if someone pressed the keys at that moment."""
+    for name in ("grpc", "google"):
+        (tmp_path / f"{name}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_is_not_a_programs_to_follow(host: tuple[subprocess.Popen[str], Stub], tmp_path: Path) -> None:
+    source = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('goes on')\n"
+    answers = list(host[1].RunPlugin(plugin(tmp_path / "provider", source)))
+    assert b"".join(answer.stdout for answer in answers) == b"goes on\n"
+    assert b"".join(answer.stderr for answer in answers) == b""
+
+
 def test_a_missing_environment_is_a_reason(host: tuple[subprocess.Popen[str], Stub], tmp_path: Path) -> None:
     request = plugin(tmp_path / "provider", "", virtualenv="nowhere")
     with pytest.raises(grpc.RpcError, match="make setup"):

@@ -23,7 +23,7 @@ from modal_proto import api_pb2
 
 from local_modal.runtime.container import Container
 from local_modal.runtime.policy import Limits
-from local_modal.runtime.zygote import Bind, LaunchSpec, Zygote, launch_direct
+from local_modal.runtime.zygote import Bind, LaunchSpec, Streams, Zygote, launch_direct
 
 GUEST = """
 import json, os, random, sys, traceback, uuid
@@ -44,6 +44,13 @@ class Guest:
         self.warm_pid = os.getpid()
         if HOOK == "reads-parameter":
             self.seen = self.workspace_id
+        elif HOOK == "looks-around":
+            self.processes = [name for name in os.listdir("/proc") if name.isdigit()]
+            self.files = os.listdir("/scratch")
+            with open("/scratch/" + self.workspace_id, "w"): pass
+            self.namespaces = {name: os.readlink("/proc/self/ns/" + name) for name in os.listdir("/proc/self/ns")}
+        elif HOOK == "fails-for-acme" and self.workspace_id == "acme":
+            raise ValueError("not for acme")
         elif HOOK == "hangs":
             import time
             while True:
@@ -260,7 +267,8 @@ class Host:
     def __post_init__(self) -> None:
         (self.folder / "guest.py").write_text(GUEST)
         self.log = self.folder / "log"
-        self._log_fd = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        log_fd = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._streams = Streams(log_fd, log_fd)
 
     def spec(self, **changes: Any) -> LaunchSpec:
         env = {"PYTHONPATH": "/root", **changes.pop("env", {})}
@@ -282,10 +290,23 @@ class Host:
         self.planes.append(plane)
         await plane.serve(ours)
         with theirs:
-            zygote = await Zygote.start(spec or self.spec(), theirs, self._log_fd, self.folder)
+            zygote = await Zygote.start(spec or self.spec(), theirs, self._streams, self.folder)
         self.zygotes.append(zygote)
         if wait:
             await asyncio.wait_for(zygote.ready(), 60)
+        return zygote
+
+    async def branch(self, stem: Zygote, workspace: str) -> Zygote:
+        ours, theirs = socket_pair()
+        plane = Plane()
+        self.planes.append(plane)
+        await plane.serve(ours)
+        name = f"ta-{next(self._numbers)}"
+        state = {"task_id": name, "function_id": "fu-bound"}
+        params = serialized({"workspace_id": workspace})
+        with theirs:
+            zygote = await stem.branch(name, theirs, self._streams, state, params)
+        self.zygotes.insert(0, zygote)
         return zygote
 
     async def fork(self, zygote: Zygote, code: str, task_id: str | None = None) -> Run:
@@ -295,7 +316,7 @@ class Host:
         await plane.serve(ours)
         name = task_id or f"ta-{next(self._numbers)}"
         with theirs:
-            container = await zygote.fork(name, theirs, self._log_fd, {"task_id": name, "function_id": "fu-1"})
+            container = await zygote.fork(name, theirs, self._streams, {"task_id": name, "function_id": "fu-1"})
         run = Run(container, plane)
         self.runs.append(run)
         return run
@@ -311,7 +332,7 @@ class Host:
         self.planes.append(plane)
         await plane.serve(ours)
         with theirs:
-            container = await launch_direct(spec, "ta-direct", theirs, self._log_fd, self.folder)
+            container = await launch_direct(spec, "ta-direct", theirs, self._streams, self.folder)
         run = Run(container, plane)
         self.runs.append(run)
         return run
@@ -319,12 +340,9 @@ class Host:
     def processes(self, zygote: Zygote) -> list[int]:
         """Descriptors (pidfds) of the whole tree of a zygote, as it is now."""
         found: list[int] = []
-        waiting = [zygote.pid]
-        while waiting:
-            pid = waiting.pop()
+        for pid in tree_of(zygote):
             with contextlib.suppress(OSError):
                 found.append(os.pidfd_open(pid))
-                waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return found
 
     def printed(self) -> str:
@@ -339,7 +357,16 @@ class Host:
         for plane in self.planes:
             with contextlib.suppress(asyncio.CancelledError):
                 await plane.close()
-        os.close(self._log_fd)
+        os.close(self._streams.stdout)
+
+
+def tree_of(zygote: Zygote) -> list[int]:
+    """Process ids: the one outside, pid 1 of the zygote's namespace, those at the snapshot point, containers."""
+    found = [zygote.pid]
+    for pid in found:
+        with contextlib.suppress(OSError):
+            found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return found
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -1,7 +1,5 @@
 """The seams are there in the modal that is pinned, and a modal without one is refused by name."""
 
-import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,18 +33,3 @@ def test_a_missing_seam_is_named(seam: tuple[str, str]) -> None:
     )
     assert done.returncode != 0
     assert f"has no {module}.{path}: local Modal can't run containers with it" in done.stderr
-
-
-def test_a_renewed_loop_still_wakes_up_and_leaves_its_old_selector_to_the_parent() -> None:
-    loop = asyncio.new_event_loop()
-    try:
-        shared = os.dup(loop._selector.fileno())  # type: ignore[attr-defined]
-        before = Path(f"/proc/self/fdinfo/{shared}").read_text()
-        descriptors = modal_seam.renew(loop)
-        assert len(descriptors) == 3
-        loop.call_later(0, lambda: loop.call_soon_threadsafe(loop.stop))
-        loop.run_forever()
-        assert "tfd" in before
-    finally:
-        loop.close()
-        os.close(shared)

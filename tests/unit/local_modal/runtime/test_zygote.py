@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from local_modal.runtime.container import ASSIGNMENT_BYTES
-from local_modal.runtime.spec import ZygoteFailed
+from local_modal.runtime.spec import Streams, ZygoteFailed
 from local_modal.runtime.zygote import launch_direct
 
-from .conftest import Host, gone, serialized, socket_pair
+from .conftest import Host, gone, serialized, socket_pair, tree_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -176,6 +176,7 @@ async def test_an_import_error_is_reported_by_modal_itself_and_ends_the_zygote(h
     with pytest.raises(ZygoteFailed, match="before its snapshot point") as failed:
         await zygote.ready()
     assert not failed.value.unshareable
+    assert not failed.value.killed
     result = host.planes[0].task_result
     assert result is not None
     assert "no such thing in this image" in result.exception
@@ -218,7 +219,7 @@ async def test_close_leaves_no_process_descriptor_mount_or_file(host: Host) -> N
     running.container.assign("fu-bound", serialized({"workspace_id": "w"}))
     waiting = await host.fork(zygote, "result = 1")
     tree = host.processes(zygote)
-    assert len(tree) == 5
+    assert len(tree) == 6
     await zygote.close()
     assert await gone(tree)
     assert running.container.exited.result().signal == waiting.container.exited.result().signal == signal.SIGKILL
@@ -239,6 +240,16 @@ async def test_close_ends_a_zygote_that_hangs_in_a_hook(host: Host) -> None:
     tree = host.processes(zygote)
     await asyncio.wait_for(zygote.close(), 5)
     assert await gone(tree)
+
+
+async def test_a_zygote_that_is_killed_before_it_is_ready_says_so(host: Host) -> None:
+    zygote = await host.zygote(host.spec(env={"GUEST_HOOK": "hangs"}), wait=False)
+    while len(tree := tree_of(zygote)) < 3:
+        await asyncio.sleep(0.02)
+    os.kill(tree[2], signal.SIGKILL)
+    with pytest.raises(ZygoteFailed, match="before its snapshot point") as failed:
+        await zygote.ready()
+    assert failed.value.killed
 
 
 async def test_a_killed_zygote_takes_its_containers_with_it(host: Host) -> None:
@@ -318,7 +329,7 @@ async def test_a_direct_container_can_be_killed(host: Host) -> None:
 async def test_a_snapshot_isnt_started_directly(host: Host) -> None:
     other, end = socket_pair()
     with other, end, pytest.raises(ValueError, match=r"Zygote\.start"):
-        await launch_direct(host.spec(), "ta-1", end, 1, host.folder)
+        await launch_direct(host.spec(), "ta-1", end, Streams(1, 1), host.folder)
 
 
 async def test_a_message_that_makes_no_sense_ends_the_zygote(host: Host) -> None:

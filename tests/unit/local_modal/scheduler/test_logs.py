@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from modal_proto import api_pb2
 
-from local_modal.scheduler.logs import READ_BYTES, LogPipe, LogWriter, joined
+from local_modal.scheduler.logs import READ_BYTES, LogPipes, LogWriter, joined
 from local_modal.store.database import Database
 from local_modal.store.logs import LogFilter, LogLine, Logs
 
@@ -24,26 +25,41 @@ def kept(logs: Logs) -> str:
 
 async def test_what_is_printed_arrives_with_its_container(logs: Logs) -> None:
     writer = LogWriter(logs)
-    pipe = LogPipe(writer, lambda: LINE, max_bytes=100)
-    os.write(pipe.write_fd, "grüße\n".encode())
+    pipe = LogPipes(writer, lambda: LINE, max_bytes=100)
+    os.write(pipe.write_ends.stdout, "grüße\n".encode())
     await writer.wait(5)
     assert [(line.task_id, line.data) for line in logs.after(LogFilter("ap-1"), 0)] == [("ta-1", "grüße\n")]
-    pipe.close()
+    pipe.drain_and_close()
 
 
 async def test_what_is_over_the_bound_is_counted_and_not_kept(logs: Logs) -> None:
     writer = LogWriter(logs)
-    pipe = LogPipe(writer, lambda: LINE, max_bytes=10)
-    os.write(pipe.write_fd, b"0123456789abcdef")
+    pipe = LogPipes(writer, lambda: LINE, max_bytes=10)
+    os.write(pipe.write_ends.stdout, b"0123456789abcdef")
     pipe.drain_and_close()
     writer.flush()
     assert kept(logs) == "0123456789[6 bytes of output dropped]\n"
 
 
+async def test_each_stream_is_kept_under_its_name_and_both_have_one_bound(logs: Logs) -> None:
+    writer = LogWriter(logs)
+    pipe = LogPipes(writer, lambda: LINE, max_bytes=10)
+    os.write(pipe.write_ends.stdout, b"0123")
+    os.write(pipe.write_ends.stderr, b"abcdefgh")
+    pipe.drain_and_close()
+    writer.flush()
+    by_source = {line.source: line.data for line in logs.after(LogFilter("ap-1"), 0)}
+    assert by_source == {
+        api_pb2.FILE_DESCRIPTOR_STDOUT: "0123",
+        api_pb2.FILE_DESCRIPTOR_STDERR: "abcdef",
+        api_pb2.FILE_DESCRIPTOR_INFO: "[2 bytes of output dropped]\n",
+    }
+
+
 async def test_what_lies_in_the_pipe_when_its_container_ends_is_kept(logs: Logs) -> None:
     writer = LogWriter(logs)
-    pipe = LogPipe(writer, lambda: LINE, max_bytes=1 << 20)
-    os.write(pipe.write_fd, b"x" * 40_000)
+    pipe = LogPipes(writer, lambda: LINE, max_bytes=1 << 20)
+    os.write(pipe.write_ends.stdout, b"x" * 40_000)
     pipe.close_write()
     pipe.drain_and_close()
     pipe.drain_and_close()

@@ -16,7 +16,7 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_an_uploaded_blob_is_read_back_whole(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path / "blobs", 100, 60)
+    blobs = Blobs(tmp_path / "blobs", 100, 60, 1000)
     blob_id, key = blobs.reserve(6)
     assert blobs.path(blob_id) is None
     assert await blobs.write(blob_id, chunks(b"abc", b"def")) == hashlib.md5(b"abcdef").hexdigest()  # noqa: S324
@@ -30,7 +30,7 @@ async def test_an_uploaded_blob_is_read_back_whole(tmp_path: Path) -> None:
 async def test_more_or_less_than_announced_is_refused_and_leaves_nothing(
     tmp_path: Path, parts: tuple[bytes, ...]
 ) -> None:
-    blobs = Blobs(tmp_path / "blobs", 100, 60)
+    blobs = Blobs(tmp_path / "blobs", 100, 60, 1000)
     blob_id, _ = blobs.reserve(6)
     with pytest.raises(LocalModalError, match="6 bytes"):
         await blobs.write(blob_id, chunks(*parts))
@@ -41,11 +41,22 @@ async def test_more_or_less_than_announced_is_refused_and_leaves_nothing(
 @pytest.mark.parametrize("size", [101, -1])
 def test_a_size_over_the_limit_is_refused(tmp_path: Path, size: int) -> None:
     with pytest.raises(LocalModalError, match="100 bytes"):
-        Blobs(tmp_path / "blobs", 100, 60).reserve(size)
+        Blobs(tmp_path / "blobs", 100, 60, 1000).reserve(size)
+
+
+async def test_all_together_are_bounded_until_their_time_is_over(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs", 100, 60, 150)
+    blobs.reserve(100)
+    with pytest.raises(LocalModalError, match=r"100 bytes and 51 more .* 150 bytes \(LOCAL_MODAL_MAX_BLOBS_MIB"):
+        blobs.reserve(51)
+    blobs.reserve(50)
+    short = Blobs(tmp_path / "short", 100, 0, 150)
+    short.reserve(100)
+    short.reserve(100)
 
 
 async def test_a_blob_goes_when_its_time_is_over(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path / "blobs", 100, 0)
+    blobs = Blobs(tmp_path / "blobs", 100, 0, 1000)
     blob_id, _ = blobs.reserve(1)
     await blobs.write(blob_id, chunks(b"x"))
     blobs.reserve(1)

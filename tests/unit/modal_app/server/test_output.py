@@ -10,6 +10,7 @@ import cbor2
 import pytest
 from modal._serialization import deserialize
 from modal_proto import api_pb2
+from prometheus_client import REGISTRY
 from roboflow_workflows.errors import DynamicBlockError
 from roboflow_workflows.execution_engine.v1.dynamic_blocks.entities import PythonCode
 
@@ -43,15 +44,22 @@ def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "validated", ValidatedCode(2))
 
 
+def other_versions() -> float:
+    """As the server's /metrics has it."""
+    return REGISTRY.get_sample_value("custom_blocks_other_inference_version_total") or 0.0
+
+
 def be_strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configuration, "SERVER", replace(configuration.SERVER, strict_version=True))
 
 
 def test_another_version_is_warned_of_once(plane: ControlPlane, caplog: pytest.LogCaptureFixture) -> None:
     plane.container = older
+    before = other_versions()
     with caplog.at_level(logging.WARNING, shown.__name__):
         assert execute() == {"n": 1}
         assert execute() == {"n": 1}
+    assert other_versions() - before == 2
     (record,) = caplog.records
     assert f"inference {INFERENCE_VERSION}" in record.getMessage()
     assert "'1.0.0'" in record.getMessage()

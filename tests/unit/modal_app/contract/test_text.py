@@ -2,7 +2,7 @@
 
 import pytest
 
-from modal_app.server.text import visible
+from modal_app.contract.text import visible
 
 
 def test_what_people_write_stays_as_it_is() -> None:

@@ -120,10 +120,21 @@ def open_client(token_id: str, token_secret: str) -> modal.Client:
     Raises:
         CallDeadlineError: there is no connection within the limits of the call (`call_limits`).
     """
+    return _open(api_pb2.CLIENT_TYPE_CLIENT, (token_id, token_secret))
 
+
+def open_container_client() -> modal.Client:
+    """The same in a container, which Modal knows without a token; what `modal.Client.from_env` gives there, but for
+    the gate. It uses the connection of that client, which Modal's runner uses too: a container may have but one."""
+    return _open(api_pb2.CLIENT_TYPE_CONTAINER, None)
+
+
+def _open(client_type: "api_pb2.ClientType.ValueType", credentials: tuple[str, str] | None) -> modal.Client:
     async def open_gated() -> _Client:
-        client = _Client(config["server_url"], api_pb2.CLIENT_TYPE_CLIENT, (token_id, token_secret))
+        client = _Client(config["server_url"], client_type, credentials)
         gate = _Gate(client)
+        if credentials is None:
+            gate.next_channel = (await _Client.from_env())._get_channel
         vars(client).update(_get_channel=gate.get_channel, _call_unary=gate.call_unary, _call_stream=gate.call_stream)
         try:
             await client._open()  # type: ignore[no-untyped-call]

@@ -16,8 +16,9 @@ from modal._serialization import serialize
 from modal_proto import api_pb2
 from roboflow_workflows.errors import DynamicBlockCodeError, DynamicBlockError
 
+from modal_app import gate
 from modal_app.contract.response import build_response
-from modal_app.server import configuration, gate
+from modal_app.server import configuration
 from modal_app.settings import Limits
 from tests.unit.modal_app.server.control_plane import (
     CBOR,

@@ -1,0 +1,98 @@
+"""What containers answer, checked against their definitions: the only way from a container to a caller."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from modal_proto import api_pb2
+
+from local_modal.scheduler import results
+from local_modal.scheduler.calls import Input
+from local_modal.scheduler.results import ForgedResultError
+from local_modal.scheduler.task import Task
+
+log = logging.getLogger(__name__)
+
+
+class Answers:
+    """Takes outputs, yielded values and events; hands out the events of a web endpoint's client."""
+
+    def __init__(self, finish: Callable[..., None], max_bytes: int) -> None:
+        """`finish`: as the scheduler's; `max_bytes`: of one result."""
+        self._finish = finish
+        self._max_bytes = max_bytes
+
+    def put_outputs(self, task: Task, items: Iterable[api_pb2.FunctionPutOutputsItem]) -> None:
+        """Take a container's answers.
+
+        Raises:
+            LocalModalError: for an input that isn't the container's.
+        """
+        for item in items:
+            entry = task.running.get(item.input_id)
+            if entry is None:
+                raise ForgedResultError(f"{item.input_id[:64]!r} is no input of this container")
+            formats = task.definition.output_formats(entry.payload.method_name)
+            try:
+                result, data_format = results.checked(item.result, item.data_format, formats, self._max_bytes)
+                if result.status == results.Result.GENERIC_STATUS_SUCCESS:
+                    results.check_end(result, data_format, entry.call.yielded)
+            except ForgedResultError as forged:
+                result, data_format = self._refused(task, entry, forged), api_pb2.DATA_FORMAT_CBOR
+            self._finish(entry, result, data_format, task, item.input_started_at)
+
+    async def put_data(self, task: Task, request: api_pb2.FunctionCallPutDataRequest) -> None:
+        """Take what a generator yielded, or a web endpoint's events: then it waits until the client has taken them.
+
+        Raises:
+            LocalModalError: for a call that isn't the container's, and for what its definition doesn't allow: the call
+                has that as its answer.
+        """
+        entry = self._streaming(task, request.function_call_id)
+        yielded, exchange = entry.call.yielded, entry.call.exchange
+        assert yielded is not None  # noqa: S101 - what _streaming looks for
+        formats = task.definition.output_formats(entry.payload.method_name)
+        try:
+            for chunk in request.data_chunks:
+                results.check_chunk(chunk, formats, len(yielded), sys.maxsize if exchange else results.MAX_CHUNKS)
+                if not entry.done or exchange:
+                    entry.call.add_chunk(chunk)
+        except ForgedResultError as forged:
+            self._finish(entry, self._refused(task, entry, forged), api_pb2.DATA_FORMAT_CBOR, task)
+            raise
+        if exchange is not None:
+            await exchange.drained()
+            task.received_bytes = max(0, task.received_bytes - request.ByteSize())
+
+    def follow_data(self, task: Task, request: api_pb2.FunctionCallGetDataRequest) -> AsyncIterator[api_pb2.DataChunk]:
+        """The events of one of the container's own calls of a web endpoint.
+
+        Raises:
+            LocalModalError: for any other call.
+        """
+        exchange = self._streaming(task, request.function_call_id).call.exchange
+        if exchange is None:
+            raise ForgedResultError("this call is none of a web endpoint")
+        return exchange.follow(request.last_index)
+
+    def _streaming(self, task: Task, call_id: str) -> Input:
+        entry = next((entry for entry in task.running.values() if entry.call.call_id == call_id), None)
+        if entry is None or entry.call.yielded is None:
+            raise ForgedResultError(f"{call_id[:64]!r} is no call of a generator of this container")
+        return entry
+
+    def _refused(self, task: Task, entry: Input, forged: ForgedResultError) -> api_pb2.GenericResult:
+        log.warning("container %s: %s", task.task_id, forged)
+        if entry.call.exchange is not None:
+            entry.call.exchange.fault = str(forged)
+            task.kill()
+        return results.refused(str(forged))
+
+    def task_result(self, task: Task, result: api_pb2.GenericResult) -> None:
+        """A container says why it can't start: text only, since pickles of it would be run by callers.
+
+        Once it has its input it has started, and user code may be what says so: that is passed over.
+        """
+        if task.served:
+            return
+        task.failure = results.init_failure(result.exception or "the container failed to start", result.traceback)

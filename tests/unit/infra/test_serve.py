@@ -1,0 +1,47 @@
+"""What a person is told who starts a server: a port that can't be used, and the command that runs a workflow on it."""
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.converge.errors import ConvergeError
+from infra.serve import command_for, free_port
+
+
+def test_a_port_that_is_taken_is_named_with_the_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(ConvergeError) as raised:
+            free_port(port)
+    assert str(raised.value) == (
+        f"127.0.0.1:{port} can't be used (Address already in use): choose another, make serve PORT=9002"
+    )
+    assert free_port(port) == int(port)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "65536", "http", "9001 ", "٩", "1e3"])
+def test_what_is_no_port_is_refused(text: str) -> None:
+    with pytest.raises(ConvergeError, match=f"PORT={text} must be a number from 1 to 65535"):
+        free_port(text)
+
+
+def test_where_nobody_may_run_blocks_the_command_puts_the_key_into_the_request(tmp_path: Path) -> None:
+    """What it would send is what `curl` is given on stdin, here `cat`; the key is in no command line."""
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({"api_key": None, "inputs": {"text": '"api_key": no'}}))
+    command = command_for(9001, request, {})
+    assert "curl -s http://127.0.0.1:9001/workflows/run" in command
+    read, _, send = command.partition("\n")
+    script = f"{read}\n{send.partition('| curl')[0]}"
+    done = subprocess.run(["bash", "-c", script], input="a-key\n", text=True, capture_output=True, check=True)
+    assert json.loads(done.stdout) == {"api_key": "a-key", "inputs": {"text": '"api_key": no'}}
+
+
+def test_where_anybody_may_it_sends_the_request_as_it_is(tmp_path: Path) -> None:
+    command = command_for(9002, tmp_path / "r.json", {"MODAL_ALLOW_ANONYMOUS_EXECUTION": "True"})
+    assert command.strip() == (
+        f"curl -s http://127.0.0.1:9002/workflows/run -H 'Content-Type: application/json' -d @{tmp_path / 'r.json'}"
+    )
