@@ -62,11 +62,6 @@ class LocalModal:
         return (self.home / "control-plane.log").read_text()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """`needs_client("Function.autoscaler")`: what of modal's interface the test is about, by its dotted name."""
-    config.addinivalue_line("markers", "needs_client(*names): attributes of modal that older clients lack")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of what this version of the client lacks don't run, and say so."""
     for item in items:

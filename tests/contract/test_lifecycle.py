@@ -210,6 +210,7 @@ def test_handles_made_before_a_restart_work_after_it(own: LocalModal, client: mo
     assert modal.FunctionCall.from_id(call.object_id, client=client).get(timeout=20) == 42
 
 
+@pytest.mark.needs_client("Function.autoscaler")
 def test_containers_that_are_asked_for_are_there_after_a_restart(own: LocalModal, client: modal.Client) -> None:
     function = modal.Function.from_name("survives", "double", environment_name="main", client=client)
     function.autoscaler.update(min_containers=1)

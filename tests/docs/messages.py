@@ -65,6 +65,8 @@ WITHIN: Mapping[str, str] = {
     "HangUp": "ends a connection with a close code, after the problem that it has",
     "ItemProblem": "told as `the result in the answer …`",
     "_explained": "told with what Modal's client says, by the kind of problem",
+    "_too_large": "makes a RefusedError",
+    "failure": "makes a RefusedError",
     "_malformed": "told as `the workspace id is malformed`",
     "NameError": "told as the block's own failure",
     "WebSocketDisconnect": "told to nobody: the client has left",
