@@ -24,6 +24,10 @@ TOKENS = {
 """The output that has the server's token, and what it is called."""
 
 
+BYTES_ONLY = {"ALLOW_LOADING_IMAGES_FROM_LOCAL_FILESYSTEM": "False", "ALLOW_URL_INPUT": "False"}
+"""A session's container answers the server directly: no image in its answers may name a file or a URL."""
+
+
 def check_transport(name: str) -> str:
     """The name of a transport.
 
@@ -81,6 +85,8 @@ def _addresses(outputs: Mapping[str, Any], transport: str, stack: str) -> dict[s
     variables = {"MODAL_WEB_ENDPOINT_URL": doors[HTTP], "WEBEXEC_TRANSPORT": HTTP}
     if transport != HTTP:
         variables |= {"MODAL_WS_ENDPOINT_URL": doors[transport], "WEBEXEC_TRANSPORT": WEBSOCKET}
+    if transport == SESSION:
+        variables |= BYTES_ONLY
     if outputs.get("serverUrl"):  # this machine's own: a proxy isn't on the way there
         variables["NO_PROXY"] = urlsplit(doors[HTTP]).hostname or ""
     return variables

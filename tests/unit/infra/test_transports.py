@@ -1,11 +1,17 @@
 """The variables of each transport: the right token, addresses as Modal gave them, nothing that is not read there."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from infra.converge.errors import ConvergeError
-from infra.transports import TRANSPORTS, check_transport, server_variables
+from infra.transports import BYTES_ONLY, TRANSPORTS, check_transport, server_variables
 
 DOORS = {"http": "https://a--b.modal.run", "websocket": "https://a--c.modal.run", "session": "https://a--d.modal.run"}
 OUTPUTS: dict[str, Any] = {
@@ -44,7 +50,7 @@ def test_natively_it_is_the_plug_in_with_the_service_users_token() -> None:
     [
         ("http", {"WEBEXEC_TRANSPORT": "http"}),
         ("websocket", {"WEBEXEC_TRANSPORT": "websocket", "MODAL_WS_ENDPOINT_URL": DOORS["websocket"]}),
-        ("session", {"WEBEXEC_TRANSPORT": "websocket", "MODAL_WS_ENDPOINT_URL": DOORS["session"]}),
+        ("session", {"WEBEXEC_TRANSPORT": "websocket", "MODAL_WS_ENDPOINT_URL": DOORS["session"], **BYTES_ONLY}),
     ],
 )
 def test_a_released_server_gets_the_proxy_token_and_addresses_and_nothing_of_the_plug_ins(
@@ -53,6 +59,28 @@ def test_a_released_server_gets_the_proxy_token_and_addresses_and_nothing_of_the
     plain, secret = server_variables(OUTPUTS, transport)
     assert plain == RELEASED | own
     assert secret == {"MODAL_TOKEN_ID": "wk-1", "MODAL_TOKEN_SECRET": "ws-1", "PASSWORD": "se cret"}
+
+
+@pytest.mark.parametrize(("variables", "loads"), [({}, True), (BYTES_ONLY, False)], ids=["as it is", "session"])
+def test_on_a_session_the_released_server_opens_no_file_that_an_answer_names(
+    tmp_path: Path, variables: dict[str, str], loads: bool
+) -> None:
+    path = tmp_path / "secret.png"
+    cv2.imwrite(str(path), np.zeros((5, 5, 3), np.uint8))
+    program = (
+        "import sys; import inference.core.interfaces.roboflow_platform_client; "
+        "from roboflow_workflows.core_steps.common.deserializers import deserialize_image_kind as read; "
+        "read('answer', {'type': 'file', 'value': sys.argv[1]})"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, path],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode == 0) is loads
+    assert loads or "is disabled" in result.stderr
 
 
 def test_local_modal_is_reached_past_a_proxy() -> None:
