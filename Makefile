@@ -242,6 +242,7 @@ docs: setup ## Write what is generated: configuration, differences, modal's vers
 .PHONY: bench
 bench: setup ## Measure the chain: latency, throughput and memory, side by side
 	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks.doors
 
 .PHONY: lock
 lock: | $(VENV)/bin/uv ## Compile requirements/*.in to pinned, hashed *.txt (UPGRADE=1: newest versions)

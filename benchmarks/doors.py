@@ -13,15 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import modal
-
 from benchmarks.planes import ROOT, Plane, plane, run
 from benchmarks.statistics import Times
 from modal_app.settings import APP_NAME, DOORS
 from modal_app.smoke.environment import SERVER
 
 PREFORK = 2
-ROUNDS = {"tiny": 60, "in": 20, "in and out": 20}
+ROUNDS = {"tiny": 40, "in": 15, "in and out": 15}
 """Calls of each door (count)."""
 TITLES = {
     "tiny": "a tiny block",
@@ -30,7 +28,7 @@ TITLES = {
 }
 CLIENT_SECONDS = 600
 SESSION_GOAL_RATIO, WEBSOCKET_GOAL_MS = 5.0, 5.0
-TOKEN = """
+CREDENTIALS = """
 import modal
 token = modal.Workspace.from_context().proxy_tokens.create("benchmark")
 print(token.token_id, token.token_secret)
@@ -53,8 +51,8 @@ def stub() -> Iterator[str]:
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.stub"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     with process:
         try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+            port = process.stdout.readline().strip() if process.stdout else ""
+            yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()
 
@@ -62,7 +60,7 @@ def stub() -> Iterator[str]:
 def measure(running: Plane) -> dict[str, dict[str, Times]]:
     """Times by case and door."""
     found = run([sys.executable, "-c", ADDRESSES, json.dumps([APP_NAME, DOORS])], running.variables, CLIENT_SECONDS)
-    token_id, secret = run([sys.executable, "-c", TOKEN], running.variables, CLIENT_SECONDS).split()
+    token_id, secret = run([sys.executable, "-c", CREDENTIALS], running.variables, CLIENT_SECONDS).split()
     with stub() as address:
         given = {
             "addresses": {**json.loads(found), "stub": address},
@@ -83,3 +81,39 @@ def measure(running: Plane) -> dict[str, dict[str, Times]]:
         raise RuntimeError(f"the doors' client failed:\n{done.stderr[-4000:]}")
     times: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return {case: {door: Times.of(each) for door, each in doors.items()} for case, doors in times.items()}
+
+
+def report(measured: dict[str, dict[str, Times]]) -> None:
+    """A table for each case, and the goals."""
+    for case, doors in measured.items():
+        print(f"\n{TITLES[case]}")
+        for door, times in doors.items():
+            beside = (
+                f"{times.p50 / doors['stub'].p50:5.1f} x the stub, {times.p50 - doors['native'].p50:+7.1f} ms to native"
+            )
+            print(f"  {door:<10} {times}   {beside}")
+    tiny = measured["tiny"]
+    goal("Session, a tiny block, to the stub", tiny["session"].p50 / tiny["stub"].p50, SESSION_GOAL_RATIO, "x")
+    goal("WebSocket, a tiny block, over native", tiny["websocket"].p50 - tiny["native"].p50, WEBSOCKET_GOAL_MS, "ms")
+    for case in ("in", "in and out"):
+        least = min(times.p50 for door, times in measured[case].items() if door in DOORS)
+        goal(f"native over the fastest door, {TITLES[case]}", measured[case]["native"].p50 - least, 0.0, "ms")
+
+
+def goal(what: str, value: float, limit: float, unit: str) -> None:
+    """A figure beside its goal."""
+    print(f"  {what}: {value:.1f} {unit}   goal {limit:g}: {'met' if value <= limit else 'MISSED'}")
+
+
+def main() -> int:
+    """Measures on a control plane of its own."""
+    argparse.ArgumentParser("python -m benchmarks.doors", description=(__doc__ or "").partition(":")[0]).parse_args()
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    with plane(prefork=PREFORK) as running:
+        running.deploy("-m", "modal_app.app")
+        report(measure(running))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

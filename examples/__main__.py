@@ -10,18 +10,19 @@ import sys
 import time
 import warnings
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from examples.workflow import Example, NoSuchExampleError, brief, load, names
-from modal_app.smoke.environment import prepare
+from examples.workflow import IN_A_SESSION, Example, NoSuchExampleError, brief, load, names
+from modal_app.smoke.environment import address_variable, prepare, token_variables
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "examples"
 WORKSPACE = "examples"
+NO_SESSION = "there is no address of the session endpoint: `make deploy` first, then `make example NAME=…`"
 
 
 class _OneWorkspace:
@@ -56,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.simplefilter("ignore")  # the engine's own, about its own packages
     logging.disable(logging.WARNING)
     prepare(os.environ)
+    if options.name in IN_A_SESSION and not call_the_session(os.environ):
+        sys.stderr.write(f"\n{NO_SESSION}\n")
+        return 1
     try:
         results, seconds = run(example)
     except Exception as error:  # noqa: BLE001 - whatever it is, its reason is what a person needs
@@ -64,6 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     _show_output(example, results, seconds, options.folder)
     return 0
+
+
+def call_the_session(environ: MutableMapping[str, str]) -> bool:
+    """Makes this process a server with nothing of this project's, whose blocks share a container; False: no address."""
+    address = environ.get(address_variable("session"), "")
+    environ.update({name: environ.get(variable, "") for name, variable in token_variables().items()})
+    environ.update(
+        WORKFLOWS_PLUGINS="",
+        WEBEXEC_TRANSPORT="websocket",
+        MODAL_WS_ENDPOINT_URL=address,
+        MODAL_WEB_ENDPOINT_URL=environ.get(address_variable("http"), ""),
+    )
+    return bool(address)
 
 
 def run(example: Example) -> tuple[list[dict[str, Any]], float]:

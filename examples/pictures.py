@@ -6,6 +6,7 @@ A scene is drawn at twice its size and scaled down, which smooths its edges. Wha
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ FOLDER = Path(__file__).parent
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 SCALE = 2
 JPEG_QUALITY = 88
+FRAMES = 5
+"""Of the video."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom (pixels of the finished picture)."""
@@ -184,11 +187,11 @@ def parcel(image: Image.Image, box: Box, tone: float) -> None:
     draw.line([label[0] + 5 * SCALE, label[3] - 6 * SCALE, label[2] - 8 * SCALE, label[3] - 6 * SCALE], (90, 90, 90), 2)
 
 
-def conveyor() -> Scene:
-    """Parcels on a belt. As trackers do, this one lost a parcel, took a shadow for one, and counted another twice."""
+def belt() -> Image.Image:
+    """A conveyor belt, empty."""
     image = canvas(960, 480, (150, 154, 158), 3, 7)
-    belt = canvas(960, 340, (52, 54, 58), 5, 8)
-    image.paste(belt, (0, 70 * SCALE))
+    rubber = canvas(960, 340, (52, 54, 58), 5, 8)
+    image.paste(rubber, (0, 70 * SCALE))
     draw = ImageDraw.Draw(image)
     for x in range(0, 960, 48):
         draw.line([(x * SCALE, 70 * SCALE), (x * SCALE, 410 * SCALE)], (44, 46, 50), 2 * SCALE)
@@ -197,6 +200,12 @@ def conveyor() -> Scene:
         for x in range(0, 980, 60):
             points = [(x, y), (x + 30, y), (x + 14, y + 18), (x - 16, y + 18)]
             draw.polygon([(px * SCALE, py * SCALE) for px, py in points], (34, 34, 34))
+    return image
+
+
+def conveyor() -> Scene:
+    """Parcels on a belt. As trackers do, this one lost a parcel, took a shadow for one, and counted another twice."""
+    image = belt()
     parcels: list[tuple[Box, float, float, int]] = [
         ((40, 116, 190, 236), 1.0, 0.95, 31),
         ((96, 270, 216, 378), 0.88, 0.91, 32),
@@ -212,6 +221,29 @@ def conveyor() -> Scene:
     objects.append(found("parcel", (292, 140, 462, 284), 0.62, tracker_id=33))
     objects.append(found("parcel", (238, 318, 300, 392), 0.31, tracker_id=36))
     objects = [{**each, "detection_id": f"parcel-{number}"} for number, each in enumerate(objects, start=1)]
+    return finished(image), objects
+
+
+def passing(frame: int) -> Scene:
+    """Parcels on the moving belt, in one picture of a video: they go to the right, some faster, and drift a little."""
+    image = belt()
+    parcels = [
+        (690, 120, 120, 100, 1.0),
+        (470, 250, 150, 118, 0.88),
+        (250, 130, 140, 130, 1.06),
+        (-40, 240, 110, 110, 0.94),
+    ]
+    random = np.random.default_rng(60 + frame)
+    objects = []
+    for number, (start, top, width, height, tone) in enumerate(parcels):
+        left = start + frame * (74 + 6 * number)
+        if left < 0 or left + width > image.width // SCALE:
+            continue
+        drift = top + random.uniform(-5, 5)
+        box = (left, drift, left + width, drift + height)
+        parcel(image, box, tone)
+        objects.append(found("parcel", box, round(random.uniform(0.84, 0.97), 2), detection_id=f"f{frame}-{number}"))
+    random.shuffle(objects)
     return finished(image), objects
 
 
@@ -265,6 +297,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "count_per_zone/car_park.jpg": car_park,
     "ocr_clean_up/name_plate.jpg": name_plate,
     "tracked_filter/conveyor.jpg": conveyor,
+    **{f"tracked_video/frame_{frame + 1}.jpg": partial(passing, frame) for frame in range(FRAMES)},
     "batch_report/crate_1.jpg": lambda: crate(20, 0.86),
     "batch_report/crate_2.jpg": lambda: crate(40, 0.42),
 }

@@ -15,6 +15,8 @@ import cv2
 FOLDER = Path(__file__).parent
 CODE_FIELDS = ("run_function_code", "init_function_code")
 FROM_FILE = "file:"
+IN_A_SESSION = frozenset({"tracked_video"})
+"""Examples whose blocks keep state from picture to picture, for which they need the session's transport."""
 SHOWN = 6
 """Of a longer list of objects, as many are shown."""
 

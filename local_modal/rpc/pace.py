@@ -14,16 +14,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from grpclib.protocol import H2Protocol
-from h2.settings import SettingCodes
 
 log = logging.getLogger(__name__)
 PREFACE_BYTES = 24
 """What a client sends before its first frame (RFC 9113, 3.4)."""
 HEADER_BYTES = 9
 """Of a frame: length (3), type, flags, stream (4) (RFC 9113, 4.1)."""
-FRAME_BYTES = 256 << 10
-"""The largest that a peer may send once it is known; HTTP/2's own default, 16 KiB, is a stranger's limit. h2 takes as
-long for a frame whatever its size."""
 HEADERS = 1
 REQUEST_COST = 4
 """What the frame that opens a request counts for."""
@@ -71,15 +67,12 @@ class PacedProtocol(H2Protocol):  # type: ignore[misc] # grpclib has no types
         """From now on at another pace, beginning with its burst; does nothing where it is at that pace already."""
         if pace != self._pace:
             self._pace, self._tokens = pace, float(pace.burst)
-            self._take_large_frames()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As of any protocol."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's
         self._transport = transport
         super().connection_made(transport)
-        if self._pace != STRANGER:
-            self._take_large_frames()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """As of any protocol."""
@@ -105,10 +98,6 @@ class PacedProtocol(H2Protocol):  # type: ignore[misc] # grpclib has no types
         super().resume_writing()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(0, self._handle)
-
-    def _take_large_frames(self) -> None:
-        self.connection._connection.update_settings({SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES})
-        self.connection.flush()
 
     def _peer_reads(self) -> bool:
         return bool(self.connection.write_ready.is_set())

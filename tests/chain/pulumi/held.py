@@ -1,13 +1,16 @@
 """What a control plane holds of a deployment: the definition that any client gets, and the rows behind it."""
 
 import asyncio
+import json
 import sqlite3
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from cryptography.fernet import Fernet
 from modal_proto import api_pb2
 
+from local_modal.credentials import Credentials
 from local_modal.server import STORE_FILE
 from tests.chain.pulumi.conftest import APP, Deployment
 from tests.contract.conftest import LocalModal
@@ -25,9 +28,34 @@ class Held:
     @cached_property
     def function(self) -> api_pb2.Function:
         """The executor's definition."""
-        answer = self.ask("FunctionGet", app_name=APP, object_tag="Executor.*", environment_name=self.environment)
+        return self.class_of("Executor")
+
+    @cached_property
+    def gateway(self) -> api_pb2.Function:
+        """The Gateway's."""
+        return self.class_of("Gateway")
+
+    @cached_property
+    def door_variables(self) -> dict[str, str]:
+        """What the Gateway's containers have in their environment, and a Session's as well."""
+        gateway, session = (self.environment_of(self.class_of(name)) for name in ("Gateway", "Session"))
+        assert gateway.items() <= session.items()
+        return gateway
+
+    def class_of(self, name: str) -> api_pb2.Function:
+        """A class's definition."""
+        answer = self.ask("FunctionGet", app_name=APP, object_tag=f"{name}.*", environment_name=self.environment)
         function: api_pb2.Function = answer.function.ranked_functions[0].function
         return function
+
+    def environment_of(self, function: api_pb2.Function) -> dict[str, str]:
+        """The variables that its Secrets bring, opened with the store's key."""
+        box = Fernet(Credentials.load(self.modal.home).store_key)
+        found: dict[str, str] = {}
+        for secret_id in function.secret_ids:
+            (row,) = self.rows("SELECT sealed FROM secrets WHERE secret_id = ?", secret_id)
+            found |= json.loads(box.decrypt(row["sealed"]))
+        return found
 
     @cached_property
     def image_lines(self) -> list[str]:

@@ -80,7 +80,40 @@ def torch_options(held: Held) -> set[str]:
     return {word for row in rows for line in held.lines_of(row["image_id"]) for word in line.split() if "torch" in word}
 
 
+DOORS = {
+    "answerSeconds": 27,
+    "codeBytes": 4_000_000,
+    "codeEntries": 77,
+    "codeWorkspaces": 78,
+    "connectionSeconds": 501,
+    "executedSeconds": 502,
+    "frameSeconds": 31,
+    "idleSeconds": 61,
+    "replayBytes": 5_000_000,
+    "replayEntries": 79,
+    "replaySeconds": 503,
+    "requestBytes": 6_000_000,
+    "runningBlocks": 80,
+    "sessionSeconds": 504,
+    "waitingBytes": 7_000_000,
+}
+"""Keys that the doors' containers read themselves, with values for them."""
+
+
+def variable(key: str) -> str:
+    """`CUSTOM_BLOCKS_CODE_BYTES`, of `codeBytes`."""
+    return "CUSTOM_BLOCKS_" + re.sub("([A-Z])", r"_\1", key).upper()
+
+
+def read_by_doors(key: str) -> Callable[[Held], Any]:
+    return lambda held: held.door_variables[variable(key)]
+
+
 ROWS = (
+    *(Row(key, value, read_by_doors(key), str(value)) for key, value in DOORS.items()),
+    Row("gatewayInputs", 55, lambda held: held.gateway.max_concurrent_inputs, 55),
+    Row("gatewayMaxContainers", 3, lambda held: held.gateway.autoscaler_settings.max_containers, 3),
+    Row("gatewayScaledown", 301, lambda held: held.gateway.autoscaler_settings.scaledown_window, 301),
     Row("region", "eu-west", lambda held: list(held.function.scheduler_placement.regions), ["eu-west"]),
     Row("cloud", "gcp", lambda held: held.function.cloud_provider_str, "gcp"),
     Row("routingRegion", "eu", lambda held: held.function.routing_region, "eu"),
