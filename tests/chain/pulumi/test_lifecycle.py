@@ -194,7 +194,7 @@ def test_a_server_is_given_a_token_that_reaches_its_environment_only(deployment:
     assert deployment.modal["MODAL_TOKEN_SECRET"] not in printed
     assert "as-" not in printed
     file = tmp_path / "server.env"
-    assert "1 of them secret" in deployment.env_file("--file", str(file))
+    assert "2 of them secret" in deployment.env_file("--file", str(file))
     assert file.stat().st_mode & 0o777 == 0o600
     assert "MODAL_TOKEN_SECRET=as-" in file.read_text()
     assert deployment.env_file("--show-secrets").splitlines()[1:] == file.read_text().splitlines()[1:]
