@@ -50,32 +50,26 @@ def doors_environment() -> dict[str, str | None]:
     return {**WEB.variables, **own}
 
 
-SANDBOX: dict[str, Any] = {
-    "image": executor_image(SETTINGS),
-    "secrets": [modal.Secret.from_name(name) for name in SETTINGS.secrets],
-    "single_use_containers": True,
-    "startup_timeout": SETTINGS.startup_timeout_seconds,
-    "scaledown_window": SETTINGS.scaledown_window_seconds,
-    "max_containers": SETTINGS.max_containers,
-    "memory": SETTINGS.memory_mib and (SETTINGS.memory_mib, SETTINGS.memory_mib),
-    "cpu": SETTINGS.cpu and (SETTINGS.cpu, SETTINGS.cpu),
-    "region": SETTINGS.region,
-    "cloud": SETTINGS.cloud,
-    "routing_region": SETTINGS.routing_region,
-    "block_network": SETTINGS.network == "none",
-    "enable_memory_snapshot": True,
-    "restrict_modal_access": True,
-    "_experimental_restrict_output": True,
-}
-"""What holds wherever a block runs."""
-
-
 @app.cls(
-    **SANDBOX,
+    image=executor_image(SETTINGS),
     # Modal takes `env` last, so that no Secret can say otherwise.
+    secrets=[modal.Secret.from_name(name) for name in SETTINGS.secrets],
     env={SECRETS_VARIABLE: ",".join(SETTINGS.secrets)} if SETTINGS.secrets else None,
+    single_use_containers=True,
     timeout=SETTINGS.timeout_seconds,
+    startup_timeout=SETTINGS.startup_timeout_seconds,
+    scaledown_window=SETTINGS.scaledown_window_seconds,
     buffer_containers=SETTINGS.buffer_containers,
+    max_containers=SETTINGS.max_containers,
+    memory=SETTINGS.memory_mib and (SETTINGS.memory_mib, SETTINGS.memory_mib),
+    cpu=SETTINGS.cpu and (SETTINGS.cpu, SETTINGS.cpu),
+    region=SETTINGS.region,
+    cloud=SETTINGS.cloud,
+    routing_region=SETTINGS.routing_region,
+    block_network=SETTINGS.network == "none",
+    enable_memory_snapshot=True,
+    restrict_modal_access=True,
+    _experimental_restrict_output=True,
 )
 class Executor:
     """Runs the custom blocks of one workspace. Every call gets a container that has never run anything."""
@@ -148,9 +142,23 @@ class Gateway:
 
 
 @app.cls(
-    **SANDBOX,
+    image=executor_image(SETTINGS),
+    secrets=[modal.Secret.from_name(name) for name in SETTINGS.secrets],
     env={**doors_environment(), SECRETS_VARIABLE: ",".join(SETTINGS.secrets)},
+    single_use_containers=True,
     timeout=WEB.session_seconds + SETTINGS.timeout_seconds + GRACE_SECONDS,
+    startup_timeout=SETTINGS.startup_timeout_seconds,
+    scaledown_window=SETTINGS.scaledown_window_seconds,
+    max_containers=SETTINGS.max_containers,
+    memory=SETTINGS.memory_mib and (SETTINGS.memory_mib, SETTINGS.memory_mib),
+    cpu=SETTINGS.cpu and (SETTINGS.cpu, SETTINGS.cpu),
+    region=SETTINGS.region,
+    cloud=SETTINGS.cloud,
+    routing_region=SETTINGS.routing_region,
+    block_network=SETTINGS.network == "none",
+    enable_memory_snapshot=True,
+    restrict_modal_access=True,
+    _experimental_restrict_output=True,
 )
 class Session:
     """One connection over WebSocket is one container: blocks keep state as long as it lasts. For video and trackers."""
