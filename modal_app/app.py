@@ -2,7 +2,8 @@
 `Session` are doors for servers that speak the released package's own wire.
 
 Deployed by `modal deploy -m modal_app.app`. What runs blocks is parameterised by the workspace alone; code and inputs
-come with each call. What the methods of `Executor` take and give is in `modal_app.contract`.
+come with each call. What the methods of `Executor` take and give is in `modal_app.contract`. Each class says all that
+holds for it in its own declaration, which the policy `no-unrestricted-executor` reads.
 """
 
 import os
