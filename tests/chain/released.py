@@ -12,7 +12,7 @@ import requests
 from tests.chain.server import ROOT
 from tests.contract.conftest import free_port
 
-SERVES = "Application startup complete"
+SERVES = "Uvicorn running on"
 START_SECONDS = 180
 ANSWER_SECONDS = 60
 OURS = ("MODAL_", "WORKFLOWS_", "WEBEXEC_", "CUSTOM_BLOCKS_", "PYTHONPATH")
