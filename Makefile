@@ -41,7 +41,7 @@ endif
 CHECKED := $(or $(XDG_STATE_HOME),$(HOME)/.local/state)/inference-custom-blocks/checked
 DEPLOYED := $(CHECKED)/$(STACK).deployed
 PASSED := $(CHECKED)/$(STACK).passed
-QUICK := $(CHECKED)/$(STACK).quick
+QUICK_OUTPUT := $(CHECKED)/$(STACK).quick
 made = { find modal_app local_modal requirements -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum; \
 	  cat $(DEPLOYED) 2>&1; env | sort | awk '/^(CUSTOM_BLOCKS|LOCAL_MODAL|MODAL)_/'; } | sha256sum
 passed = [ "$$($(made))" = "$$(cat $(PASSED) 2>/dev/null)" ]
@@ -52,13 +52,13 @@ passed = [ "$$($(made))" = "$$(cat $(PASSED) 2>/dev/null)" ]
 deploy: setup ## Set up what is missing, start local Modal, converge the stack, smoke-test it
 	@$(start_modal)
 	@$(modal_env) quick=; \
-	if $(passed); then $(as_server) $(PY) -m modal_app.smoke --quick >$(QUICK) 2>&1 & quick=$$!; fi; \
+	if $(passed); then $(as_server) $(PY) -m modal_app.smoke --quick >$(QUICK_OUTPUT) 2>&1 & quick=$$!; fi; \
 	$(CONVERGE) up --stack $(STACK) --record $(DEPLOYED) $(if $(REFRESH),--refresh); \
 	if [ "$$quick" ] && $(passed); then \
 	  if wait "$$quick"; then \
-	    cat $(QUICK); echo "nothing changed since all checks passed (make smoke repeats them)"; cat $(DEPLOYED); exit; \
+	    cat $(QUICK_OUTPUT); echo "nothing changed since all checks passed (make smoke repeats them)"; cat $(DEPLOYED); exit; \
 	  fi; \
-	  cat $(QUICK); echo "what is at Modal may differ from what was deployed: comparing"; \
+	  cat $(QUICK_OUTPUT); echo "what is at Modal may differ from what was deployed: comparing"; \
 	  $(CONVERGE) up --refresh --stack $(STACK) --record $(DEPLOYED); \
 	fi; \
 	rm -f $(PASSED); \

@@ -61,6 +61,11 @@ def test_the_tests_alone_are_the_same_folders_and_start_no_engine(tmp_path: Path
     assert run_stages(tmp_path, "test ARGS=tests/docs/ --durations=5", "test").returncode == 1
 
 
+def test_all_clients_and_files_are_tested_unless_it_must_be_quick() -> None:
+    assert "--quick" not in make("--dry-run", "test-clients").stdout
+    assert "--quick" in make("--dry-run", "test-clients", "QUICK=1").stdout
+
+
 def test_in_the_full_run_more_is_killed_and_generated_unless_the_user_says_how_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
