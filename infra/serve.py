@@ -10,9 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from infra.converge.environment import ROOT
@@ -25,6 +27,11 @@ HOST = "127.0.0.1"
 LAST_PORT = 65_535
 ANONYMOUS = "MODAL_ALLOW_ANONYMOUS_EXECUTION"
 POLL_SECONDS = 0.5
+END_SECONDS = 10.0
+"""How long a server that was interrupted may take to end by itself (s)."""
+OWN = {"TELEMETRY_OPT_OUT": "True"}
+"""It tells nobody what it does, unless the environment says otherwise. Nor does it share a folder for models with other
+servers: a database of usage lies there, and where that is another user's, a server doesn't end."""
 KEY = "ROBOFLOW_API_KEY"
 """The shell's variable that the API key is put into, where one is needed."""
 
@@ -45,10 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(environment: Mapping[str, str], transport: str, stack: Stack, port: int, request: Path | None) -> int:
     """Serves until it is interrupted, and says how to try it once it answers."""
-    variables = {**environment, "HOST": HOST, "PORT": str(port)}
-    if transport == NATIVE:
-        variables["PYTHONPATH"] = str(ROOT)  # where the plug-in is
     _say(f"starting the released server on {HOST}:{port}, to stack {stack.name} by {transport}; Ctrl-C ends it")
+    with tempfile.TemporaryDirectory(prefix="inference-server-", ignore_cleanup_errors=True) as folder:
+        variables = {**OWN, "MODEL_CACHE_DIR": f"{folder}/models", **environment}
+        variables |= {"HOST": HOST, "PORT": str(port), "TMPDIR": folder}
+        if transport == NATIVE:
+            variables["PYTHONPATH"] = str(ROOT)  # where the plug-in is
+        return _serve(variables, port, request)
+
+
+def _serve(variables: Mapping[str, str], port: int, request: Path | None) -> int:
     server = subprocess.Popen([sys.executable, "-m", "start"], env=variables, cwd=ROOT / "docker")
     ended = threading.Event()
     telling = threading.Thread(target=_tell, args=(port, ended, command_for(port, request, variables)), daemon=True)
@@ -57,7 +70,10 @@ def serve(environment: Mapping[str, str], transport: str, stack: Stack, port: in
     try:
         return server.wait()
     except KeyboardInterrupt:  # the terminal sends it to the server, too, which ends by itself
-        return server.wait()
+        with suppress(subprocess.TimeoutExpired):
+            return server.wait(END_SECONDS)
+        _say(f"the server didn't end within {END_SECONDS:g} s, and is ended")
+        return 0
     finally:
         ended.set()
         server.kill()

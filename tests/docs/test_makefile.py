@@ -1,5 +1,6 @@
 """The Makefile as its user sees it."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,7 +12,10 @@ INTERNAL = {"force"}
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    """As a person runs it: what another `make` around the tests was given doesn't hold."""
+    around = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS"}
+    environment = {name: value for name, value in os.environ.items() if name not in around}
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def targets() -> set[str]:

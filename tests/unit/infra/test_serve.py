@@ -1,14 +1,27 @@
 """What a person is told who starts a server: a port that can't be used, and the command that runs a workflow on it."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from infra import serve
 from infra.converge.errors import ConvergeError
+from infra.converge.stack import Stack
 from infra.serve import command_for, free_port
+
+STUBBORN = """
+import os, pathlib, signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+pathlib.Path(os.environ["TOLD"]).write_text(os.environ["MODEL_CACHE_DIR"])
+time.sleep(600)
+"""
 
 
 def test_a_port_that_is_taken_is_named_with_the_way_out() -> None:
@@ -45,3 +58,27 @@ def test_where_anybody_may_it_sends_the_request_as_it_is(tmp_path: Path) -> None
     assert command.strip() == (
         f"curl -s http://127.0.0.1:9002/workflows/run -H 'Content-Type: application/json' -d @{tmp_path / 'r.json'}"
     )
+
+
+def test_a_server_that_doesnt_end_is_ended_and_its_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "start.py").write_text(STUBBORN)
+    monkeypatch.setattr(serve, "ROOT", tmp_path)
+    monkeypatch.setattr(serve, "END_SECONDS", 0.2)
+    told = tmp_path / "told"
+
+    def interrupt() -> None:
+        while not (told.exists() and told.read_text()):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Thread(target=interrupt).start()
+    try:
+        assert serve.serve({**os.environ, "TOLD": str(told)}, "http", Stack("local"), 9001, None) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "the server didn't end within 0.2 s, and is ended" in capsys.readouterr().err
+    assert not Path(told.read_text()).parent.exists()
