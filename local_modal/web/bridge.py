@@ -14,6 +14,8 @@ from local_modal.web.visit import RefusedError, Visit, failure
 
 FIRST_CHUNK_SECONDS = 1.0
 """How long the body's first bytes are waited for; Modal's container waits 5 s for an event, which may be empty (s)."""
+BODILESS = frozenset({204, 304})
+"""Statuses whose answers end with their headers; what an application adds to one would be read as the next answer."""
 DISCONNECT = api_pb2.Asgi(http_disconnect=api_pb2.Asgi.HttpDisconnect())
 
 
@@ -74,6 +76,7 @@ class Download:
         self._response: web.StreamResponse | None = None
         self._left = settings.web_response_mib * MIB
         self._due: int | None = None
+        self._silent = False
 
     @property
     def begun(self) -> bool:
@@ -94,14 +97,15 @@ class Download:
         if first is None:
             raise failure(self._exchange)
         status, headers = asgi.response_head(asgi.event(first, "http_response_start").http_response_start)
-        if status in {204, 304}:
+        if status in BODILESS:
             headers.popall("Content-Length", None)
         early = self._exchange.taken()
         body = self._body(early) if early is not None else None
         length = headers.get("Content-Length")
-        if length is None and body is not None and not body.more_body and status not in {204, 304}:
+        if length is None and body is not None and not body.more_body and status not in BODILESS:
             headers["Content-Length"] = length = str(len(body.body))
-        self._due = int(length) if length is not None and self._request.method != "HEAD" else None
+        self._silent = self._request.method == "HEAD" or status in BODILESS
+        self._due = int(length) if length is not None and not self._silent else None
         self._response = web.StreamResponse(status=status, headers=headers)
         await self._in_time(self._response.prepare(self._request))
         while True:
@@ -129,7 +133,7 @@ class Download:
             self._due -= len(data)
             if self._due < 0:
                 raise BrokenAnswerError("answered with more bytes than it announced")
-        if data and self._response is not None:
+        if data and self._response is not None and not self._silent:
             await self._in_time(self._response.write(data))
 
     async def _in_time(self, step: Awaitable[object]) -> None:

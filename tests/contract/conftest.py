@@ -191,7 +191,7 @@ def connected(token_id: str, token_secret: str) -> Iterator[modal.Client]:
     try:
         yield client
     finally:
-        client._close()  # type: ignore[attr-defined] # made when it is imported
+        (getattr(client, "close", None) or client._close)()  # type: ignore[attr-defined] # private till 1.6.3
 
 
 def lookup(app: str, cls: str, environment: str, **parameters: str) -> modal.cls.Obj:
