@@ -11,8 +11,9 @@ from examples.__main__ import main
 from examples.workflow import NoSuchExampleError, brief, load, names
 
 
-def test_there_are_five() -> None:
-    assert names() == ["batch_report", "count_per_zone", "image_annotation", "ocr_clean_up", "tracked_filter"]
+def test_there_are_six() -> None:
+    stills = ["batch_report", "count_per_zone", "image_annotation", "ocr_clean_up", "tracked_filter"]
+    assert names() == [*stills, "tracked_video"]
 
 
 @pytest.mark.parametrize("name", names())
