@@ -28,9 +28,14 @@ class Scaling:
         The machine's number is for single-use containers with a snapshot, which cost next to nothing. `shared`: they
         are for all instances of a class.
         """
-        settings = definition.autoscaler if shared else self.autoscaler(definition, bound)
-        asked = settings.min_containers + settings.buffer_containers
-        if shared:
-            asked += self._autoscalers.waiting(definition.function_id)
         forked = self._settings.prefork if definition.single_use and definition.snapshot else 0
-        return min(max(forked, asked), self._settings.max_containers)
+        return min(max(forked, self.asked(definition, bound, shared=shared)), self._settings.max_containers)
+
+    def asked(self, definition: Definition, bound: BoundFunction, *, shared: bool) -> int:
+        """How many of them the function itself asks for."""
+        settings = definition.autoscaler if shared else self.autoscaler(definition, bound)
+        return (
+            settings.min_containers
+            + settings.buffer_containers
+            + (self._autoscalers.waiting(definition.function_id) if shared else 0)
+        )

@@ -107,10 +107,15 @@ class Scheduler:
                 task.end()
 
     def prepare(self, definition: Definition, function_id: str) -> None:
-        """Take the snapshot of a definition that has just gone live, and start what is to be there ahead of inputs."""
+        """Take the snapshot of a definition that has just gone live, and start what is to be there ahead of inputs.
+
+        That of web endpoints is taken at the first request, as on Modal, unless they ask for containers ahead: it takes
+        memory, and not every app's endpoints are ever used.
+        """
         if definition.shareable or not definition.function.is_class:
             bound = BoundFunction(function_id, function_id, b"")
-            if definition.snapshot or self.scaling.spares(definition, bound, shared=False):
+            at_once = definition.snapshot and not definition.serves_web
+            if at_once or self.scaling.asked(definition, bound, shared=False):
                 self.scale(definition, bound)
 
     def scale(self, definition: Definition, bound: BoundFunction) -> None:

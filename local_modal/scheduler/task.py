@@ -189,6 +189,12 @@ class Definition:
         return bool(self.function.untrusted)
 
     @property
+    def serves_web(self) -> bool:
+        """Whether it, or a method of the class that it is, is a web endpoint."""
+        methods = self.function.method_definitions.values()
+        return bool(self.function.webhook_config.type) or any(method.webhook_config.type for method in methods)
+
+    @property
     def shareable(self) -> bool:
         """One snapshot may serve all parameters: they are typed data, which can be kept from the snapshot phase."""
         info = self.function.class_parameter_info

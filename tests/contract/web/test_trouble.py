@@ -18,42 +18,17 @@ from modal_proto import api_pb2
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.contract.conftest import Deploy, LocalModal
+from tests.contract.conftest import LocalModal
+from tests.contract.web.client import Urls, history, until
+from tests.contract.web.conftest import APP, SOURCE
 
-APP = "web-doors"
-SOURCE = Path(__file__).with_name("web_app.py").read_text()
 KIB, MIB = 1 << 10, 1 << 20
 Addresses = dict[str, str]
 
 
-def address(name: str, environment: str) -> str:
-    """Of ``Class.method`` or a function."""
-    cls, _, method = name.rpartition(".")
-    if not cls:
-        return str(modal.Function.from_name(APP, method, environment_name=environment).get_web_url())
-    parameters = {"workspace_id": "a"} if cls == "Session" else {}
-    found: Any = modal.Cls.from_name(APP, cls, environment_name=environment)(**parameters)
-    return str(getattr(found, method).get_web_url())
-
-
 @pytest.fixture(scope="module")
-def addresses(deploy: Deploy, environment: str) -> Addresses:
-    deploy(SOURCE)
-    names = ("Doors.execute_block", "Doors.wsapp", "Brief.door", "Session.door")
-    return {name: address(name, environment) for name in names}
-
-
-@pytest.fixture(scope="module")
-def token(environment: str) -> Iterator[dict[str, str]]:  # noqa: ARG001 - sets the client up
-    made = modal.Workspace.from_context().proxy_tokens.create()
-    yield {"Modal-Key": made.token_id, "Modal-Secret": made.token_secret}
-    modal.Workspace.from_context().proxy_tokens.delete(made.token_id)
-
-
-@pytest.fixture(scope="module")
-def http(token: dict[str, str]) -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=60, headers=token) as client:
-        yield client
+def addresses(url: Urls) -> Addresses:
+    return {name: url(name) for name in ("Doors.execute_block", "Doors.wsapp", "Brief.door", "Session.door")}
 
 
 @pytest.fixture
@@ -64,15 +39,7 @@ def door(addresses: Addresses) -> str:
 @pytest.fixture
 def seen(http: httpx.Client, door: str) -> Callable[[], list[str]]:
     """What has happened in the one container of the doors."""
-    return lambda: http.get(door + "/history").text.split("\n")
-
-
-def until(seen: Callable[[], list[str]], line: str) -> list[str]:
-    end = time.monotonic() + 30
-    while line not in (found := seen()):
-        assert time.monotonic() < end, f"{line!r} is not in {found}"
-        time.sleep(0.05)
-    return found
+    return lambda: history(http, door)
 
 
 def settled(count: Callable[[], int]) -> int:
@@ -244,7 +211,7 @@ def test_a_slow_client_of_a_websocket_holds_the_application_back(
     addresses: Addresses, token: dict[str, str], http: httpx.Client
 ) -> None:
     def sent() -> int:
-        lines = http.get(addresses["Doors.wsapp"] + "/history").text.split("\n")
+        lines = history(http, addresses["Doors.wsapp"])
         return sum(line.startswith("sent ") for line in lines)
 
     before = sent()

@@ -3,81 +3,20 @@
 import asyncio
 import importlib.metadata
 import json
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import httpx
 import modal
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from tests.contract.conftest import Deploy, LocalModal
-
-APP = "web-doors"
-SOURCE = Path(__file__).with_name("web_app.py").read_text()
-Urls = Callable[[str], str]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def deployed(deploy: Deploy) -> str:
-    return deploy(SOURCE).stdout
-
-
-@pytest.fixture(scope="module")
-def url(environment: str, deployed: str) -> Urls:  # noqa: ARG001 - deploys
-    """Address of an endpoint by ``Class.method`` or the function's name, as the client has it."""
-
-    def of(name: str) -> str:
-        cls, _, method = name.rpartition(".")
-        found: Any
-        if cls:
-            parameters = {"workspace_id": "w"} if cls == "Session" else {}
-            instance = modal.Cls.from_name(APP, cls, environment_name=environment)(**parameters)
-            found = getattr(instance, method)
-        else:
-            found = modal.Function.from_name(APP, method, environment_name=environment)
-        return str(found.get_web_url())
-
-    return of
-
-
-@pytest.fixture(scope="module")
-def token(environment: str) -> Iterator[dict[str, str]]:  # noqa: ARG001 - sets the client up
-    made = modal.Workspace.from_context().proxy_tokens.create()
-    yield {"Modal-Key": made.token_id, "Modal-Secret": made.token_secret}
-    modal.Workspace.from_context().proxy_tokens.delete(made.token_id)
-
-
-@pytest.fixture(scope="module")
-def http(token: dict[str, str]) -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=60, headers=token) as client:
-        yield client
-
-
-def websocket(address: str, token: dict[str, str] | None = None, **options: Any) -> ClientConnection:
-    made: ClientConnection = connect(
-        address.replace("http", "ws", 1), additional_headers=token, open_timeout=30, max_size=None, **options
-    )
-    return made
-
-
-def history(http: httpx.Client, address: str) -> list[str]:
-    return http.get(address + "/history").text.split("\n")
-
-
-def until(http: httpx.Client, address: str, line: str) -> list[str]:
-    """What happened in a container, once the line is there."""
-    end = time.monotonic() + 30
-    while line not in (found := history(http, address)):
-        assert time.monotonic() < end, f"{line!r} is not in {found}"
-        time.sleep(0.05)
-    return found
+from tests.contract.web.client import Urls, websocket
+from tests.contract.web.conftest import APP
 
 
 def test_the_deployment_shows_each_address_and_whether_it_is_open(deployed: str, url: Urls) -> None:
@@ -289,82 +228,6 @@ def test_a_trusted_container_calls_another_class(url: Urls, http: httpx.Client) 
 def test_a_restricted_container_calls_nothing(url: Urls) -> None:
     response = httpx.get(url("Session.door") + "/inner", params={"workspace_id": "a"}, timeout=60)
     assert "Error" in response.text
-
-
-# --- WebSocket --------------------------------------------------------------------------------------------------
-
-
-def test_messages_go_both_ways(url: Urls, token: dict[str, str]) -> None:
-    with websocket(url("Doors.wsapp") + "/ws", token) as socket:
-        for message in ("text", "ü", b"\x00\xff", "", b"", b"x" * (2 << 20)):
-            socket.send(message)
-            assert socket.recv(30) == message
-        socket.send("scope")
-        path, scheme = json.loads(socket.recv(30))
-        assert (path.endswith("-wsapp/ws"), scheme) == (True, "ws")
-        assert socket.response is not None
-        assert socket.response.headers["x-door"] == "open"
-
-
-def test_a_subprotocol_is_the_applications_choice(url: Urls, token: dict[str, str]) -> None:
-    with websocket(url("Doors.wsapp"), token, subprotocols=["first", "second"]) as socket:
-        assert socket.subprotocol == "second"
-
-
-@pytest.mark.parametrize(
-    ("message", "code", "reason"),
-    [
-        ("close", 4001, "as asked"),
-        ("forge-close", 1011, ""),
-        ("return", 1000, ""),
-        ("raise", 1011, "the endpoint failed; `modal app logs` has what it printed"),
-        ("wrong-kind", 1011, "the endpoint's answer was none"),
-    ],
-)
-def test_a_connection_ends_with_a_code(url: Urls, token: dict[str, str], message: str, code: int, reason: str) -> None:
-    with websocket(url("Doors.wsapp"), token) as socket:
-        socket.send(message)
-        with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(30)
-    assert closed.value.rcvd is not None
-    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (code, reason)
-
-
-def test_a_message_over_the_limit_ends_the_connection(url: Urls, token: dict[str, str]) -> None:
-    """With 1009 where the client still reads; one that is still sending may find the connection reset."""
-
-    def send_too_much() -> None:
-        with websocket(url("Doors.wsapp"), token) as socket:
-            socket.send(b"x" * (2 << 20) + b"y")
-            socket.recv(30)
-
-    with pytest.raises(ConnectionClosed) as closed:
-        send_too_much()
-    assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
-
-
-@pytest.mark.parametrize(("path", "status"), [("/refuse", 403), ("/forged-protocol", 502)])
-def test_a_connection_that_is_not_accepted_gets_a_status(
-    url: Urls, token: dict[str, str], path: str, status: int
-) -> None:
-    with pytest.raises(InvalidStatus) as refused:
-        websocket(url("Doors.wsapp") + path, token)
-    assert refused.value.response.status_code == status
-
-
-def test_an_application_is_told_that_its_client_has_left(url: Urls, token: dict[str, str], http: httpx.Client) -> None:
-    with websocket(url("Doors.wsapp"), token) as socket:
-        socket.send("hello")
-        socket.recv(30)
-    until(http, url("Doors.wsapp"), "socket left 1000")
-
-
-def test_a_single_use_container_is_one_connections(url: Urls) -> None:
-    address = url("Session.door") + "?workspace_id=a"
-    with websocket(address) as first, websocket(address) as second:
-        for socket in (first, second):
-            socket.send("hello")
-            assert socket.recv(30) == "hello"
 
 
 # --- FastAPI ----------------------------------------------------------------------------------------------------
