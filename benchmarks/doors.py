@@ -96,8 +96,9 @@ def report(measured: dict[str, dict[str, Times]]) -> None:
     goal("Session, a tiny block, to the stub", tiny["session"].p50 / tiny["stub"].p50, SESSION_GOAL_RATIO, "x")
     goal("WebSocket, a tiny block, over native", tiny["websocket"].p50 - tiny["native"].p50, WEBSOCKET_GOAL_MS, "ms")
     for case in ("in", "in and out"):
-        least = min(times.p50 for door, times in measured[case].items() if door in DOORS)
-        goal(f"native over the fastest door, {TITLES[case]}", measured[case]["native"].p50 - least, 0.0, "ms")
+        native = measured[case]["native"].p50
+        for door in DOORS:
+            goal(f"native over {door}, {TITLES[case]}", native - measured[case][door].p50, 0.0, "ms")
 
 
 def goal(what: str, value: float, limit: float, unit: str) -> None:

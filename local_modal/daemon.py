@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from local_modal.errors import LocalModalError
+from local_modal.heap import keep_freed_memory
 from local_modal.runtime.policy import Policy
 from local_modal.settings import Settings
 
@@ -95,6 +96,7 @@ def run(settings: Settings, policy: Policy) -> None:
     with _take_lock(settings.home):
         record = settings.home / RECORD
         try:
+            keep_freed_memory()
             asyncio.run(_serve(settings, policy, record))
         finally:
             record.unlink(missing_ok=True)

@@ -87,6 +87,7 @@ class CallRecord:
     deadline: float
     max_bytes: int
     started: bool = False
+    call_id: str | None = None
     status: int | None = None
     exit_code: int = 0
 
@@ -191,6 +192,8 @@ class _Gate:
                     await self.check(output, record)
             elif name == "AttemptAwait" and response.HasField("output"):
                 await self.check(response.output, record)
+            elif name == "FunctionMap":
+                record.call_id = response.function_call_id
         record.started = record.started or name in ("FunctionMap", "AttemptStart")
         return response
 

@@ -24,6 +24,7 @@ class CallService(Service):
         bound, definition = self._callable(request.function_id)
         call = Call(bound, definition.app_id, request.function_call_type, request.function_call_invocation_type)
         call.retries = definition.function.retry_policy.retries
+        call.by_container = self.in_container
         if any(definition.is_generator(item.input.method_name) for item in request.pipelined_inputs):
             if len(request.pipelined_inputs) > 1 or call.spawned:
                 invalid("a generator has one caller, who waits for it")

@@ -62,7 +62,7 @@ class BlobService(Service):
 
     async def BlobGet(self, request: api_pb2.BlobGetRequest) -> api_pb2.BlobGetResponse:
         key = self.plane.blobs.key(request.blob_id)
-        if key is None or self.plane.blobs.path(request.blob_id) is None:
+        if key is None:
             not_found(f"Blob '{request.blob_id}' not found.")
         return api_pb2.BlobGetResponse(download_url=self._url(request.blob_id, key))
 

@@ -41,6 +41,7 @@ INSIDE = (
     "forkserver.py",
     "forked.py",
     "branch.py",
+    "payload.py",
     "modal_seam.py",
     "launcher.py",
 )

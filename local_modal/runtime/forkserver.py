@@ -5,7 +5,8 @@ the one that stands by forks another, and nothing is imported again; when the on
 a server of its own and stands by from then on. A server that has had nothing to do for long ends, until it is needed.
 
 Messages are JSON over SOCK_SEQPACKET. Request: {"fork": task id, "state": {...}} with the descriptors of the
-connection, stdout, stderr and the assign pipe; with that of a control socket too, the child is to be a zygote itself.
+connection, stdout, stderr and the assign pipe; one more is named by "more": "payload" (payload.py), or "ctl", the
+control socket of a child that is to be a zygote itself.
 Replies: {"ready": true}, {"task": id, "pid": n} with a pidfd, {"task": id, "failed": why}, {"task": id, "status": wait
 status, "cpu": seconds}. When one of the two died: {"died": "server" or "standby", "reported": [task id, …]}: only
 containers listed will have their end reported; what a server was asked for and hasn't answered is lost.
@@ -38,12 +39,15 @@ class Request:
     stdout: int
     stderr: int
     assign: int
+    payload: int | None
+    """The memory that it shares with the control plane, where it has any."""
     ctl: int | None
     """Of a child that is to be a zygote: its own control socket."""
 
     @property
     def descriptors(self) -> list[int]:
-        return [self.connection, self.stdout, self.stderr, self.assign, *([] if self.ctl is None else [self.ctl])]
+        more = [descriptor for descriptor in (self.payload, self.ctl) if descriptor is not None]
+        return [self.connection, self.stdout, self.stderr, self.assign, *more]
 
 
 def serve(ctl: socket.socket, *, alive: int | None = None, rest_seconds: float | None = None) -> Request:
@@ -199,7 +203,8 @@ def _receive(ctl: socket.socket) -> Request:
         os._exit(0)
     message = json.loads(data)
     connection, stdout, stderr, assign, *own = descriptors
-    return Request(message["fork"], message["state"], connection, stdout, stderr, assign, own[0] if own else None)
+    more = {"payload": None, "ctl": None} | ({message["more"]: own[0]} if own else {})
+    return Request(message["fork"], message["state"], connection, stdout, stderr, assign, **more)
 
 
 def _close(*descriptors: int) -> None:

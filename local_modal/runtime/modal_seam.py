@@ -25,6 +25,7 @@ from . import policy
 from .forked import leave, quieten, renew, reseed, revive
 from .forkserver import Request
 from .jail import Footprint, Jail, enter
+from .payload import INLINE_BYTES, Payload
 
 UNSHAREABLE = 77
 """Exit status of a zygote whose snapshot hook reads a class parameter: it can't serve other parameters."""
@@ -41,6 +42,8 @@ SEAMS: tuple[tuple[str, str], ...] = (
     ("modal._utils.async_utils", "synchronizer._loop"),
     ("modal._utils.async_utils", "synchronizer._thread"),
     ("modal._utils.async_utils", "synchronizer._owner_pid"),
+    ("modal._runtime.container_io_manager", "blob_download"),
+    ("modal._runtime.container_io_manager", "format_blob_data"),
     ("modal._serialization", "deserialize_params"),
     ("modal.cls", "_Parameter.__get__"),
     ("modal._partial_function", "_find_partial_methods_for_user_cls"),
@@ -259,6 +262,9 @@ class Seam:
         for loop in list(self._loops):
             if not loop.is_closed():
                 keep |= renew(loop)
+        if request.payload is not None:
+            keep.add(request.payload)
+            _use_payload(Payload(request.payload))
         become(keep)
         reseed()
         self.use_connection(request.connection)
@@ -318,6 +324,23 @@ class Seam:
 def _module(name: str) -> Any:
     """A module of what is installed in the image, whatever its version: `check` has found what is used of it."""
     return importlib.import_module(name)
+
+
+def _use_payload(payload: Payload) -> None:
+    """Where the container would fetch or store a blob, which it has no network for, it uses the memory that it shares
+    with the control plane."""
+    manager = _module("modal._runtime.container_io_manager")
+
+    async def take(reference: str, _stub: Any) -> bytes:
+        return payload.take(reference, sys.maxsize)
+
+    async def put(data: bytes, _stub: Any, *_limit: int) -> dict[str, Any]:
+        if len(data) > INLINE_BYTES:
+            with contextlib.suppress(OSError):
+                return {"data_blob_id": payload.put(data)}
+        return {"data": data}
+
+    manager.blob_download, manager.format_blob_data = take, put
 
 
 def _has_endpoints(function_def: Any) -> bool:

@@ -20,7 +20,7 @@ LAYERS: dict[str, str] = {
     "uts-namespace": "its own host name",
     "cgroup-namespace": "the host's cgroup paths are hidden",
     "hidden-proc": "/proc is covered, but for cpuinfo and meminfo",
-    "closed-descriptors": "every descriptor of the zygote is closed, but for its own connection",
+    "closed-descriptors": "every descriptor of the zygote is closed, but for its own connection and payload",
     "limits": "rlimits: memory, file size, descriptors, threads, CPU time, no core dump",
     "no-capabilities": "all capabilities dropped, bounding set empty, securebits locked",
     "landlock": "file access by rule: read the tree, write /scratch; no TCP, no signals or sockets to the outside",
@@ -199,7 +199,7 @@ class Limits:
     """Threads; processes can't be started at all."""
     open_files: int = 256
     file_bytes: int = 64 << 20
-    """One file."""
+    """One file; and what it may make of the memory that it shares with the control plane (`payload`)."""
     cpu_seconds: int = 60
     """CPU time of all its threads together; then it is killed."""
 

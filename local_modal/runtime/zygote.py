@@ -91,18 +91,24 @@ class Zygote:
         await asyncio.shield(self._ready)
 
     async def fork(
-        self, task_id: str, connection: socket.socket, log: Streams, restore_state: Mapping[str, str]
+        self,
+        task_id: str,
+        connection: socket.socket,
+        log: Streams,
+        restore_state: Mapping[str, str],
+        payload: int | None = None,
     ) -> Container:
         """A single-use container: forked, jailed, restored, waiting for `Container.assign`.
 
         `restore_state` is what Modal's restore file holds (task_id, function_id, …). The container gets copies of
-        `connection` and `log`; the caller closes its own.
+        `connection`, `log` and `payload` (memory that it shares with us); the caller closes its own.
 
         Raises:
             ZygoteFailed: the zygote has ended, or can't fork.
             ValueError: there is a container of that task id.
         """
-        return await self._fork(task_id, [connection.fileno(), *log], restore_state)
+        more = {} if payload is None else {"payload": payload}
+        return await self._fork(task_id, [connection.fileno(), *log], restore_state, more)
 
     async def branch(
         self, task_id: str, connection: socket.socket, log: Streams, restore_state: Mapping[str, str], params: bytes
@@ -114,7 +120,7 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
-                top = await self._fork(task_id, [connection.fileno(), *log], restore_state, theirs.fileno())
+                top = await self._fork(task_id, [connection.fileno(), *log], restore_state, {"ctl": theirs.fileno()})
             top.assign(restore_state["function_id"], params)
         except BaseException:
             ours.close()
@@ -123,7 +129,7 @@ class Zygote:
         return Zygote(top, ours, direct=False)
 
     async def _fork(
-        self, task_id: str, descriptors: list[int], restore_state: Mapping[str, str], ctl: int | None = None
+        self, task_id: str, descriptors: list[int], restore_state: Mapping[str, str], more: Mapping[str, int]
     ) -> Container:
         if self.exited.done() or self._ctl.fileno() < 0:
             raise ZygoteFailed(self._reason or "the zygote has ended")
@@ -134,8 +140,8 @@ class Zygote:
         future.add_done_callback(_retrieve)
         self._forks[task_id] = (future, assign_write)
         try:
-            message = json.dumps({"fork": task_id, "state": dict(restore_state)}).encode()
-            await self._send(message, [*descriptors, assign_read, *([] if ctl is None else [ctl])])
+            message = json.dumps({"fork": task_id, "state": dict(restore_state), "more": next(iter(more), "")}).encode()
+            await self._send(message, [*descriptors, assign_read, *more.values()])
         except BaseException:
             self._forks.pop(task_id, None)
             os.close(assign_write)

@@ -1,25 +1,32 @@
 """What containers answer, checked against their definitions: the only way from a container to a caller."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from modal_proto import api_pb2
 
+from local_modal.errors import LocalModalError
+from local_modal.runtime.payload import PayloadError
 from local_modal.scheduler import results
-from local_modal.scheduler.calls import Input
+from local_modal.scheduler.calls import Call, Input
 from local_modal.scheduler.results import ForgedResultError
 from local_modal.scheduler.task import Task
+from local_modal.store.blobs import Blobs
 
 log = logging.getLogger(__name__)
+BLOB_BYTES = 1 << 20
+"""Results above this are blobs to their callers (Modal: 2 MiB)."""
 
 
 class Answers:
     """Takes outputs, yielded values and events; hands out the events of a web endpoint's client."""
 
-    def __init__(self, finish: Callable[..., None], max_bytes: int) -> None:
+    def __init__(self, finish: Callable[..., None], blobs: Blobs, max_bytes: int) -> None:
         """`finish`: as the scheduler's; `max_bytes`: of one result."""
         self._finish = finish
+        self._blobs = blobs
         self._max_bytes = max_bytes
 
     def put_outputs(self, task: Task, items: Iterable[api_pb2.FunctionPutOutputsItem]) -> None:
@@ -34,12 +41,36 @@ class Answers:
                 raise ForgedResultError(f"{item.input_id[:64]!r} is no input of this container")
             formats = task.definition.output_formats(entry.payload.method_name)
             try:
-                result, data_format = results.checked(item.result, item.data_format, formats, self._max_bytes)
+                data = self._data(task, item.result)
+                result, data_format = results.checked(item.result, data, item.data_format, formats, self._max_bytes)
                 if result.status == results.Result.GENERIC_STATUS_SUCCESS:
                     results.check_end(result, data_format, entry.call.yielded)
             except ForgedResultError as forged:
                 result, data_format = self._refused(task, entry, forged), api_pb2.DATA_FORMAT_CBOR
-            self._finish(entry, result, data_format, task, item.input_started_at)
+            self._finish(entry, self._for_caller(entry.call, result), data_format, task, item.input_started_at)
+
+    def _data(self, task: Task, result: api_pb2.GenericResult) -> bytes:
+        """A result's data, out of its message or out of the memory that the container shares with us.
+
+        Raises:
+            ForgedResultError: it isn't there, or it is more than a container may send.
+        """
+        if result.WhichOneof("data_oneof") != "data_blob_id":
+            return result.data
+        if task.payload is None:
+            raise ForgedResultError("the container answered with a blob, which it can't have uploaded")
+        try:
+            return task.payload.take(result.data_blob_id, self._max_bytes)
+        except PayloadError as error:
+            raise ForgedResultError(f"the answer's blob: {error}") from error
+
+    def _for_caller(self, call: Call, result: api_pb2.GenericResult) -> api_pb2.GenericResult:
+        """A large result as a blob, which its caller fetches over plain HTTP; inline where it is kept in the database,
+        or where there is no room."""
+        if len(result.data) > BLOB_BYTES and not (call.spawned or call.by_container):
+            with contextlib.suppress(LocalModalError):
+                result.data_blob_id = self._blobs.hold(result.data)
+        return result
 
     async def put_data(self, task: Task, request: api_pb2.FunctionCallPutDataRequest) -> None:
         """Take what a generator yielded, or a web endpoint's events: then it waits until the client has taken them.

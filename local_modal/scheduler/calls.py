@@ -75,6 +75,8 @@ class Call:
     """What its generator yielded, in order; None for a call of anything else."""
     exchange: Exchange | None = None
     """The streams of a web endpoint's call; None for a call of anything else."""
+    by_container: bool = False
+    """Its caller is a container, which has no network to fetch a blob with."""
     retries: int = 0
     """How often its caller may send a failed input again."""
     fetched: bool = False

@@ -9,6 +9,7 @@ from typing import Any
 
 from modal_proto import api_pb2
 
+from local_modal.runtime.payload import Payload
 from local_modal.runtime.zygote import Container, ZygoteFailed, launch_direct
 from local_modal.scheduler import results
 from local_modal.scheduler.calls import Input
@@ -233,6 +234,8 @@ class Pool:
     async def _launch_once(self) -> Task:
         task = Task(self.definition, max_bytes=self._host.settings.max_output_bytes)
         task.open_log(self._host.log_writer, self._host.settings.max_log_bytes)
+        if self._snapshot and self.definition.one_input:
+            task.payload = Payload.create()
         ours, theirs = socket_pair()
         try:
             container = await self._process(task, theirs)
@@ -241,7 +244,7 @@ class Pool:
         except BaseException:
             ours.close()
             task.kill()
-            task.log.drain_and_close()
+            task.let_go()
             raise
         finally:
             theirs.close()
@@ -278,9 +281,7 @@ class Pool:
                 log.warning("container %s ended before its input: %s", task.task_id, how)
                 entry.attempts += 1
                 self._pending.appendleft(entry)
-        task.log.drain_and_close()
-        if task.connection is not None:
-            task.connection.close()
+        task.let_go()
         self._host.ended(task)
         self.pump()
         self.warm()

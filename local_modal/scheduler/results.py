@@ -60,34 +60,32 @@ def refused(what: str) -> api_pb2.GenericResult:
 
 
 def checked(
-    result: api_pb2.GenericResult, data_format: int, allowed_formats: list[int], max_bytes: int
+    result: api_pb2.GenericResult, data: bytes, data_format: int, allowed_formats: list[int], max_bytes: int
 ) -> tuple[api_pb2.GenericResult, int]:
-    """A container's result as its caller may see it, and its data format.
+    """A container's result, whose data is `data`, as its caller may see it; and its data format.
 
     Pickles are code to whoever unpickles them. So a success passes only in a format of the function's definition, and a
     failure of a function that doesn't answer in pickles keeps its texts and loses its data, traceback and line cache.
 
     Raises:
-        ForgedResultError: a status, a format or a size that the definition doesn't allow, or a blob of another's.
+        ForgedResultError: a status, a format or a size that the definition doesn't allow.
     """
     if result.status not in CONTAINER_STATUSES:
         raise ForgedResultError(f"the container reported status {result.status}, which is not its to report")
-    if result.WhichOneof("data_oneof") == "data_blob_id":
-        raise ForgedResultError("the container answered with a blob, which it can't have uploaded")
-    if len(result.data) > max_bytes:
-        raise ForgedResultError(f"the result has {len(result.data)} bytes, over the limit of {max_bytes} bytes")
+    if len(data) > max_bytes:
+        raise ForgedResultError(f"the result has {len(data)} bytes, over the limit of {max_bytes} bytes")
     if result.status == Result.GENERIC_STATUS_SUCCESS:
         if data_format not in allowed_formats:
             allowed = ", ".join(map(_format_name, allowed_formats)) or "none"
             raise ForgedResultError(
                 f"the container answered in the format {_format_name(data_format)}; its definition allows {allowed}"
             )
-        return Result(status=result.status, data=result.data), data_format
+        return Result(status=result.status, data=data), data_format
     if result.status == Result.GENERIC_STATUS_TERMINATED:
         return terminated(), data_format
     passed = Result(status=result.status, exception=result.exception[:MAX_TEXT], traceback=result.traceback[:MAX_TEXT])
     if api_pb2.DATA_FORMAT_PICKLE in allowed_formats and data_format == api_pb2.DATA_FORMAT_PICKLE:
-        passed.data = result.data
+        passed.data = data
         passed.serialized_tb, passed.tb_line_cache = result.serialized_tb, result.tb_line_cache
         return passed, data_format
     return passed, allowed_formats[0] if allowed_formats else api_pb2.DATA_FORMAT_CBOR

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modal_proto import api_pb2
 
+from local_modal.runtime.payload import INLINE_BYTES
 from local_modal.runtime.zygote import LaunchSpec
 from local_modal.scheduler import results
 from local_modal.scheduler.answers import Answers
@@ -54,7 +55,7 @@ class Scheduler:
         self.run_dir = run_dir
         self.calls = calls
         self._blobs = blobs
-        self.answers = Answers(self.finish, settings.max_output_bytes)
+        self.answers = Answers(self.finish, blobs, settings.max_output_bytes)
         self.scaling = Scaling(settings, autoscalers)
         self._pools: dict[tuple[str, bytes], Pool] = {}
         self._retired: set[Pool] = set()
@@ -230,7 +231,7 @@ class Scheduler:
             task.timers[entry.input_id] = asyncio.get_running_loop().call_later(task.definition.timeout, expire)
         return api_pb2.FunctionGetInputsItem(
             input_id=entry.input_id,
-            input=entry.payload,
+            input=_for_container(task, entry.payload),
             function_call_id=entry.call.call_id,
             function_call_invocation_type=entry.call.invocation,  # type: ignore[arg-type]
             retry_count=entry.retries,
@@ -353,6 +354,23 @@ class Scheduler:
     def _time_out(self, task: Task, entry: Input) -> None:
         self.finish(entry, results.timed_out(entry.input_id, task.definition.timeout), task=task)
         task.end()
+
+
+def _for_container(task: Task, payload: api_pb2.FunctionInput) -> api_pb2.FunctionInput:
+    """An input as its container gets it: a large argument in the memory that they share."""
+    if task.payload is None or len(payload.args) <= INLINE_BYTES:
+        return payload
+    try:
+        reference = task.payload.put(payload.args)
+    except OSError as error:
+        log.warning("an argument of %d bytes goes without shared memory: %s", len(payload.args), error)
+        return payload
+    return api_pb2.FunctionInput(
+        args_blob_id=reference,
+        final_input=payload.final_input,
+        data_format=payload.data_format,
+        method_name=payload.method_name,
+    )
 
 
 def _known(task: Task, finished_at: float) -> LoggedContainer:

@@ -85,7 +85,8 @@ class Snapshot:
     async def fork(self, task: Task, end: socket.socket) -> Container:
         """A container for `task`, whose socket's other end is `end`; raises what `ask` raises."""
         state = {"task_id": task.task_id, "function_id": self._bound.bound_id}
-        return await self.ask(lambda zygote: zygote.fork(task.task_id, end, task.log.write_ends, state))
+        payload = task.payload.descriptor if task.payload else None
+        return await self.ask(lambda zygote: zygote.fork(task.task_id, end, task.log.write_ends, state, payload))
 
     async def ask(self, forked: Callable[[Zygote], Coroutine[Any, Any, Forked]]) -> Forked:
         """What the process forks.

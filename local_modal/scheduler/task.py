@@ -1,6 +1,7 @@
 """One container as the control plane knows it: its socket is its identity, its inputs are all that it may answer."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from typing import Protocol
 from modal_proto import api_pb2
 
 from local_modal.ids import new_id
+from local_modal.runtime.payload import Payload
 from local_modal.scheduler import results
 from local_modal.scheduler.calls import Input
 from local_modal.scheduler.logs import LogPipes, LogWriter
@@ -18,7 +20,7 @@ from local_modal.store.functions import BoundFunction
 from local_modal.store.logs import LogLine
 
 HEARTBEAT_HOLD_SECONDS = 10.0
-"""A heartbeat is answered at once when an input is cancelled, else after this (the client waits 15 s)."""
+"""A heartbeat is answered at once when an input is cancelled, else after this (the client gives up after 15 s)."""
 DEFAULT_SCALEDOWN_WINDOW = 60
 """How long an idle container waits for its next input, where the function doesn't say (s)."""
 VARIANT = "+"
@@ -55,6 +57,8 @@ class Task:
     bound: BoundFunction | None = None
     process: Process | None = None
     connection: Connection | None = None
+    payload: Payload | None = None
+    """Memory that it shares with us, for a large argument and a large answer."""
     assigned: deque[Input] = field(default_factory=deque)
     """Inputs that it is to fetch."""
     running: dict[str, Input] = field(default_factory=dict)
@@ -91,6 +95,15 @@ class Task:
         self.failure = results.refused(what)
         self.kill()
 
+    def let_go(self) -> None:
+        """It is gone, or was never there: nothing of it is kept open."""
+        self.log.drain_and_close()
+        if self.connection is not None:
+            self.connection.close()
+        if self.payload is not None:
+            self.payload.close()
+            self.payload = None
+
     def open_log(self, writer: LogWriter, max_bytes: int) -> None:
         """Take what the container prints."""
         self.log = LogPipes(writer, self.log_context, max_bytes)
@@ -126,13 +139,15 @@ class Task:
         self._cancel.set()
 
     async def heartbeat(self) -> api_pb2.ContainerHeartbeatResponse:
-        """Held until an input of the container is cancelled."""
+        """Held until an input of the container is cancelled.
+
+        An answer always has an event, be it of no input: without one the client would wait until 15 s after its
+        question, and hear of no cancellation until then; with one it asks again after 1 s.
+        """
         if not self._cancelled:
             self._cancel.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._cancel.wait(), HEARTBEAT_HOLD_SECONDS)
-            except TimeoutError:
-                return api_pb2.ContainerHeartbeatResponse()
         input_ids, self._cancelled = sorted(self._cancelled), set()
         return api_pb2.ContainerHeartbeatResponse(cancel_input_event=api_pb2.CancelInputEvent(input_ids=input_ids))
 
@@ -177,6 +192,11 @@ class Definition:
     def single_use(self) -> bool:
         """A fresh container for each input."""
         return bool(self.function.single_use_containers or self.function.max_inputs == 1)
+
+    @property
+    def one_input(self) -> bool:
+        """A container is given one input in its life."""
+        return self.single_use and self.batch_size == 1
 
     @property
     def snapshot(self) -> bool:

@@ -1,4 +1,4 @@
-"""Blobs: large arguments and results, uploaded and fetched by a plain HTTP PUT and GET."""
+"""Blobs: large arguments, uploaded by a plain HTTP PUT, and large results, fetched by a GET."""
 
 import asyncio
 import hashlib
@@ -21,6 +21,7 @@ class Blobs:
         self._ttl = ttl
         self._total_bytes = total_bytes
         self._keys: dict[str, tuple[str, int, float]] = {}
+        self._results: dict[str, bytes] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.iterdir():
             left.unlink()
@@ -47,9 +48,9 @@ class Blobs:
         return blob_id, key
 
     def key(self, blob_id: str) -> str | None:
-        """The key of a blob's address, None where there is no such blob."""
-        entry = self._keys.get(blob_id)
-        return entry[0] if entry else None
+        """The key of the address of a blob that can be fetched, None where there is no such blob."""
+        there = blob_id in self._results or self.path(blob_id) is not None
+        return self._keys[blob_id][0] if there else None
 
     def opens(self, blob_id: str, key: str) -> bool:
         """Whether the key is the blob's."""
@@ -90,14 +91,27 @@ class Blobs:
         path = self.path(blob_id)
         return await asyncio.to_thread(path.read_bytes) if path else None
 
-    def store(self, data: bytes) -> str:
-        """Keep data as a blob."""
+    def hold(self, data: bytes) -> str:
+        """A result as a blob, in memory until its caller has fetched it; returns its id.
+
+        Raises:
+            LocalModalError: as `reserve`.
+        """
         blob_id, _ = self.reserve(len(data))
-        (self._folder / blob_id).write_bytes(data)
+        self._results[blob_id] = data
         return blob_id
+
+    def result(self, blob_id: str) -> bytes | None:
+        """What is held."""
+        return self._results.get(blob_id)
+
+    def drop(self, blob_id: str) -> None:
+        """Its time is over, or its caller has it."""
+        self._keys.pop(blob_id, None)
+        if self._results.pop(blob_id, None) is None:
+            (self._folder / blob_id).unlink(missing_ok=True)
 
     def _expire(self) -> None:
         now = time.monotonic()
         for blob_id in [blob_id for blob_id, (_, _, end) in self._keys.items() if end < now]:
-            del self._keys[blob_id]
-            (self._folder / blob_id).unlink(missing_ok=True)
+            self.drop(blob_id)

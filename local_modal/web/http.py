@@ -64,7 +64,15 @@ async def _upload(request: web.Request) -> web.Response:
 
 
 async def _download(request: web.Request) -> web.StreamResponse:
-    path = request.app[PLANE].blobs.path(_checked_blob(request))
+    blobs, blob_id = request.app[PLANE].blobs, _checked_blob(request)
+    if (result := blobs.result(blob_id)) is not None:
+        response = web.StreamResponse(headers={"Content-Length": str(len(result))})
+        await response.prepare(request)
+        await response.write(result)
+        await response.write_eof()
+        blobs.drop(blob_id)
+        return response
+    path = blobs.path(blob_id)
     if path is None:
         raise web.HTTPNotFound(text="no such blob")
     return web.FileResponse(path)

@@ -1,11 +1,13 @@
 """Runs each block in a fresh container of its workspace's Executor, through a client of Modal's behind the gate.
 
-Nothing that a container sends is interpreted on the way: see `modal_app.gate`.
+Nothing that a container sends is interpreted on the way: see `modal_app.gate`. A call whose
+answer nobody waits for any more is cancelled, and its container ended.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import modal
@@ -44,6 +46,7 @@ class Executors:
         self._client: modal.Client | None = None
         self._connecting = asyncio.Lock()
         self._executors: OrderedDict[str, Any] = OrderedDict()
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def run(self, work: Work, limits: Limits, seconds: float) -> bytes:
         """As `Runner.run`."""
@@ -52,6 +55,9 @@ class Executors:
                 sealed: bytes = await self._call(work, limits, record)
             except Exception as error:
                 raise _explained(error, record, self.timeout_seconds) from error
+            finally:
+                if record.call_id is not None and record.status is None:
+                    self._abandon(record.call_id)
             return sealed
 
     async def _call(self, work: Work, limits: Limits, record: gate.CallRecord) -> bytes:
@@ -64,6 +70,21 @@ class Executors:
                 raise
         self._executors.pop(work.workspace_id, None)
         return await (await self._executor(work.workspace_id)).execute_wire.remote.aio(request)  # type: ignore[no-any-return]
+
+    def _abandon(self, call_id: str) -> None:
+        """Has a call that gave no output ended, without keeping the client waiting for that."""
+        cancelling = asyncio.create_task(self._cancel(call_id))
+        self._cancelling.add(cancelling)
+        cancelling.add_done_callback(self._cancelling.discard)
+
+    async def _cancel(self, call_id: str) -> None:
+        """Ends it with its container, which the block may not decline; where that fails its own time limit does."""
+        call = modal.FunctionCall.from_id(call_id, client=self._client)
+        with (
+            gate.call_limits(step_seconds=STEP_SECONDS, seconds=STEP_SECONDS, max_bytes=0),
+            suppress(modal_errors.Error, OSError, gate.CallDeadlineError),
+        ):
+            await call.cancel.aio(terminate_containers=True)
 
     async def _executor(self, workspace_id: str) -> Any:
         async with self._connecting:

@@ -93,6 +93,11 @@ SOURCE = """
         return {"sum": a + b, "pid": os.getpid(), "count": len(seen.append(a) or seen)}
 
 
+    @app.function(image=image, timeout=20)
+    def through(size):
+        return len(Box(workspace="one").big.remote(size))
+
+
     @app.cls(image=image, enable_memory_snapshot=True, single_use_containers=True, timeout=20)
     class Eager:
         name: str = modal.parameter()
@@ -245,6 +250,10 @@ def test_large_arguments_and_results_pass(app: str, environment: str) -> None:
     box = lookup(app, "Box", environment, workspace="one")
     assert box.size.remote(os.urandom(24 << 20)) == 24 << 20
     assert len(box.big.remote(8 << 20)) == 8 << 20
+
+
+def test_a_large_result_reaches_a_container_that_called(app: str, environment: str) -> None:
+    assert modal.Function.from_name(app, "through", environment_name=environment).remote(8 << 20) == 8 << 20
 
 
 def test_retries_run_as_often_as_the_function_says(app: str, environment: str) -> None:

@@ -88,6 +88,7 @@ WITHIN: Mapping[str, str] = {
     "ContractVersionError": "told with what to deploy",
     "CommandFailedError": "told as the image line that failed",
     "ForgedResultError": "told as `was lost`, and in local Modal's log",
+    "PayloadError": "told as ForgedResultError",
     "BrokenAnswerError": "told as `the endpoint's answer was none`, and in local Modal's log",
     "StartError": "told as `can't start`",
     "ZygoteFailed": "told as `can't start`",

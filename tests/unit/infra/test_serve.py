@@ -75,10 +75,12 @@ def test_a_server_that_doesnt_end_is_ended_and_its_folder_is_gone(
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGTERM)
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     threading.Thread(target=interrupt).start()
     try:
         assert serve.serve({**os.environ, "TOLD": str(told)}, "http", Stack("local"), 9001, None) == 0
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, ignored)
     assert "the server didn't end within 0.2 s, and is ended" in capsys.readouterr().err
     assert not Path(told.read_text()).parent.exists()

@@ -62,3 +62,23 @@ async def test_a_blob_goes_when_its_time_is_over(tmp_path: Path) -> None:
     blobs.reserve(1)
     assert blobs.path(blob_id) is None
     assert not (tmp_path / "blobs" / blob_id).exists()
+
+
+def test_a_result_is_there_until_it_is_dropped_and_counts_until_then(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs", 100, 60, 150)
+    blob_id = blobs.hold(b"x" * 100)
+    assert blobs.result(blob_id) == b"x" * 100
+    assert blobs.key(blob_id)
+    with pytest.raises(LocalModalError, match="100 bytes and 51 more"):
+        blobs.hold(b"x" * 51)
+    blobs.drop(blob_id)
+    assert blobs.result(blob_id) is None
+    assert blobs.key(blob_id) is None
+    blobs.drop(blob_id)
+    assert blobs.hold(b"x" * 51)
+
+
+def test_a_blob_that_is_not_uploaded_has_no_address_to_fetch(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs", 100, 60, 1000)
+    blob_id, _ = blobs.reserve(1)
+    assert blobs.key(blob_id) is None
