@@ -116,11 +116,11 @@ def _explained(error: Exception, record: gate.CallRecord, timeout_seconds: int) 
             said, fault = ("MemoryError", "the block ran out of memory; work on less at a time", _OK), False
         case gate.RefusedOutputError():
             said = ("RefusedAnswer", f"the answer from the block's sandbox was refused: {reason}", _BAD_GATEWAY)
-        case modal_errors.NotFoundError():
+        case modal_errors.NotFoundError() if not record.started:
             said = ("NotDeployed", f"the app's executor isn't deployed: {reason}", _UNAVAILABLE)
         case modal_errors.ResourceExhaustedError():
             said = ("NoRoom", f"Modal has no room for the block: {reason}: try again", _UNAVAILABLE)
-        case modal_errors.RemoteError() | modal_errors.InternalFailure():
+        case modal_errors.RemoteError() | modal_errors.InternalFailure() | modal_errors.NotFoundError():
             said = ("SandboxDied", f"the block's sandbox died: {reason}", _BAD_GATEWAY)
         case modal_errors.Error() | OSError() | gate.CallDeadlineError():
             said = ("Unreachable", f"the block's sandbox can't be reached: {reason}: try again", _UNAVAILABLE)

@@ -69,7 +69,9 @@ class _Case:
             return self.unreachable()
         return _error("call_deadline", f"Modal took the call of `{self.block}`, but gave {self.reason}: try again.")
 
-    def not_deployed(self) -> WorkflowError:
+    def not_found(self) -> WorkflowError:
+        if self.record.started:  # the call, not the app: who ran it was started anew
+            return self.lost()
         problem = f"The app {APP_NAME!r} isn't deployed: {self.reason}."
         return _error("not_deployed", f"{problem} Check MODAL_ENVIRONMENT, or {DEPLOY}.")
 
@@ -108,7 +110,7 @@ _EXPLANATIONS: tuple[tuple[tuple[type[Exception], ...], Callable[[_Case], Workfl
     ((ContractVersionError,), _Case.other_version),
     ((ContractError, gate.RefusedOutputError), _Case.refused),
     ((gate.CallDeadlineError,), _Case.no_answer),
-    ((modal_errors.NotFoundError,), _Case.not_deployed),
+    ((modal_errors.NotFoundError,), _Case.not_found),
     ((modal_errors.AuthError, modal_errors.PermissionDeniedError), _Case.credentials),
     ((modal_errors.ResourceExhaustedError,), _Case.no_room),
     ((modal_errors.InternalFailure,), _Case.lost),

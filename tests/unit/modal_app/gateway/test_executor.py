@@ -169,6 +169,15 @@ async def test_a_call_that_modal_does_not_take(
         assert await said(runner) == REFUSALS[status]
 
 
+async def test_a_call_that_modal_took_and_no_longer_knows(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgotten(_: Any) -> None:
+        raise GRPCError(Status.NOT_FOUND, "no such call.")
+
+    monkeypatch.setattr(plane, "on_FunctionGetOutputs", forgotten)
+    async with executors(plane) as runner:
+        assert await said(runner) == Said("SandboxDied", "the block's sandbox died: no such call", BAD_GATEWAY)
+
+
 async def test_an_app_that_is_not_deployed(plane: ControlPlane) -> None:
     plane.deployed = False
     async with executors(plane) as runner:

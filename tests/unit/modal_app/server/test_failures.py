@@ -8,6 +8,7 @@ from typing import Any
 
 import cbor2
 import pytest
+from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 from roboflow_workflows.errors import DynamicBlockCodeError, DynamicBlockError
 
@@ -61,6 +62,16 @@ def test_the_app_is_not_deployed(plane: ControlPlane) -> None:
     plane.deployed = False
     assert "isn't deployed" in message()
     assert "run `make deploy`" in message()
+
+
+def test_a_call_that_modal_took_and_no_longer_knows_is_lost(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgotten(_: Any) -> None:
+        raise GRPCError(Status.NOT_FOUND, "Function call 'fc-1' not found.")
+
+    monkeypatch.setattr(plane, "on_FunctionGetOutputs", forgotten)
+    assert "was lost: Function call 'fc-1' not found. Try again" in message()
 
 
 def test_an_app_deployed_anew_is_found_again(plane: ControlPlane) -> None:
