@@ -15,6 +15,7 @@ from roboflow_workflows.errors import PluginLoadingError
 from roboflow_workflows.execution_engine.v1.dynamic_blocks import modal_executor
 
 from modal_app.server.executor import get_modal_executor
+from modal_app.server.heap import keep_freed_memory
 from modal_app.server.validation import validate_code_in_modal
 from modal_app.settings import INFERENCE_VERSION
 
@@ -45,6 +46,7 @@ def install(engine: Any, mode: str) -> None:
         return
     for function, parameters in REPLACED.items():
         _check(engine, function.__name__, parameters)
+    keep_freed_memory()
     for function in REPLACED:
         setattr(engine, function.__name__, function)
 

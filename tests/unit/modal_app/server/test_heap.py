@@ -1,0 +1,31 @@
+"""Freed memory is kept: seen by the pages that the kernel has to fill again."""
+
+import subprocess
+import sys
+
+FAULTS = """
+import resource
+from modal_app.server.heap import keep_freed_memory
+if {keep}:
+    keep_freed_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def pass_on():
+    return len([b"x" * (15 << 20) for _ in range(3)])
+pass_on()
+before = faults()
+for _ in range(10):
+    pass_on()
+print(faults() - before)
+"""
+PAGES = 30 * (15 << 20) // 4096
+
+
+def page_faults(*, keep: bool) -> int:
+    done = subprocess.run([sys.executable, "-c", FAULTS.format(keep=keep)], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def test_a_large_block_is_made_of_what_the_last_one_left() -> None:
+    assert page_faults(keep=True) < PAGES // 10
+    assert page_faults(keep=False) > PAGES // 2
