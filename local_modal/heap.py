@@ -13,9 +13,8 @@ _LARGEST_MMAP_THRESHOLD = 32 << 20
 """glibc takes no larger one (DEFAULT_MMAP_THRESHOLD_MAX)."""
 
 
-def keep_freed_memory() -> bool:
-    """From now on; says whether the C library knows how (glibc does)."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
-    )
+def keep_freed_memory() -> None:
+    """From now on, where the C library knows how (glibc does)."""
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)

@@ -5,8 +5,8 @@ the one that stands by forks another, and nothing is imported again; when the on
 a server of its own and stands by from then on. A server that has had nothing to do for long ends, until it is needed.
 
 Messages are JSON over SOCK_SEQPACKET. Request: {"fork": task id, "state": {...}} with the descriptors of the
-connection, stdout, stderr and the assign pipe; one more is named by "more": "payload" (payload.py), or "ctl", the
-control socket of a child that is to be a zygote itself.
+connection, stdout, stderr and the assign pipe; "more" names those that follow: "payload" (payload.py), or "ctl",
+the control socket of a child that is to be a zygote itself.
 Replies: {"ready": true}, {"task": id, "pid": n} with a pidfd, {"task": id, "failed": why}, {"task": id, "status": wait
 status, "cpu": seconds}. When one of the two died: {"died": "server" or "standby", "reported": [task id, …]}: only
 containers listed will have their end reported; what a server was asked for and hasn't answered is lost.
@@ -203,7 +203,7 @@ def _receive(ctl: socket.socket) -> Request:
         os._exit(0)
     message = json.loads(data)
     connection, stdout, stderr, assign, *own = descriptors
-    more = {"payload": None, "ctl": None} | ({message["more"]: own[0]} if own else {})
+    more = {"payload": None, "ctl": None} | dict(zip(message["more"], own, strict=True))
     return Request(message["fork"], message["state"], connection, stdout, stderr, assign, **more)
 
 

@@ -140,7 +140,7 @@ class Zygote:
         future.add_done_callback(_retrieve)
         self._forks[task_id] = (future, assign_write)
         try:
-            message = json.dumps({"fork": task_id, "state": dict(restore_state), "more": next(iter(more), "")}).encode()
+            message = json.dumps({"fork": task_id, "state": dict(restore_state), "more": list(more)}).encode()
             await self._send(message, [*descriptors, assign_read, *more.values()])
         except BaseException:
             self._forks.pop(task_id, None)

@@ -10,7 +10,7 @@ from modal_proto import api_pb2
 from local_modal.errors import LocalModalError
 from local_modal.runtime.payload import PayloadError
 from local_modal.scheduler import results
-from local_modal.scheduler.calls import Call, Input
+from local_modal.scheduler.calls import Input
 from local_modal.scheduler.results import ForgedResultError
 from local_modal.scheduler.task import Task
 from local_modal.store.blobs import Blobs
@@ -47,7 +47,7 @@ class Answers:
                     results.check_end(result, data_format, entry.call.yielded)
             except ForgedResultError as forged:
                 result, data_format = self._refused(task, entry, forged), api_pb2.DATA_FORMAT_CBOR
-            self._finish(entry, self._for_caller(entry.call, result), data_format, task, item.input_started_at)
+            self._finish(entry, self._for_caller(entry, result), data_format, task, item.input_started_at)
 
     def _data(self, task: Task, result: api_pb2.GenericResult) -> bytes:
         """A result's data, out of its message or out of the memory that the container shares with us.
@@ -64,10 +64,11 @@ class Answers:
         except PayloadError as error:
             raise ForgedResultError(f"the answer's blob: {error}") from error
 
-    def _for_caller(self, call: Call, result: api_pb2.GenericResult) -> api_pb2.GenericResult:
+    def _for_caller(self, entry: Input, result: api_pb2.GenericResult) -> api_pb2.GenericResult:
         """A large result as a blob, which its caller fetches over plain HTTP; inline where it is kept in the database,
-        or where there is no room."""
-        if len(result.data) > BLOB_BYTES and not (call.spawned or call.by_container):
+        where there is no room, and where nobody will fetch it, since the input has its answer already."""
+        inline = entry.done or entry.call.spawned or entry.call.by_container
+        if len(result.data) > BLOB_BYTES and not inline:
             with contextlib.suppress(LocalModalError):
                 result.data_blob_id = self._blobs.hold(result.data)
         return result

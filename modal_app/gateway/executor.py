@@ -1,7 +1,7 @@
 """Runs each block in a fresh container of its workspace's Executor, through a client of Modal's behind the gate.
 
-Nothing that a container sends is interpreted on the way: see `modal_app.gate`. A call whose
-answer nobody waits for any more is cancelled, and its container ended.
+Nothing that a container sends is interpreted on the way: see `modal_app.gate`. A call whose answer nobody waits
+for any more is cancelled, and its container ended.
 """
 
 import asyncio
